@@ -1,0 +1,15 @@
+//! pacecar plays the tenants of a multi-tenant API at a controlled rate, joins every
+//! request with what the API, its Postgres pool and its threads were doing, and deletes
+//! every row that it caused.
+//!
+//! This crate has two halves.
+//!
+//! | feature | what it brings | for whom |
+//! |---|---|---|
+//! | *(none)* | [`semconv`]: names and codecs | an API that wants to recognise pacecar's traffic |
+//! | `engine` | everything that makes load and judges it | the sidecar, and tests that embed a run |
+//!
+//! ARCHITECTURE.md has the map of the house and who may import whom.
+
+pub mod semconv;
+
