@@ -13,3 +13,5 @@
 
 pub mod semconv;
 
+#[cfg(feature = "engine")]
+pub mod plan;

@@ -1,0 +1,85 @@
+//! Parts of the format that are read whole, and that nothing implements yet.
+//!
+//! Refused in one place, so that a plan is never half obeyed; a line goes when its part works.
+
+use super::diagnostics::Diagnostics;
+use super::document::{Executor, Ledger, Plan, When};
+use super::span::Span;
+
+/// Reports each part of a plan that does not work yet.
+pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
+    sections(plan, diagnostics);
+    guard(plan, diagnostics);
+    cleanup(plan, diagnostics);
+    for scenario in &plan.scenarios {
+        if let Executor::ExternallyControlled { .. } = scenario.executor {
+            diagnostics.not_yet(scenario.span, "the executor externally-controlled");
+        }
+    }
+    let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
+    for step in workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create) {
+        if let Some(undo) = &step.undo {
+            diagnostics.not_yet(undo.span, "`undo`");
+        }
+    }
+    for output in &plan.outputs {
+        diagnostics.not_yet(output.span, "`outputs`");
+    }
+    if let Some(report) = &plan.report {
+        diagnostics.not_yet(report.span, "`report`");
+    }
+}
+
+fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
+    let later = &plan.later;
+    for (name, section) in [("correlate", &later.correlate), ("slo", &later.slo), ("tune", &later.tune)] {
+        if let Some(node) = section {
+            diagnostics.not_yet(node.span, &format!("the section `{name}`"));
+        }
+    }
+}
+
+fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
+    let Some(guard) = &plan.guard else { return };
+    if let Some(budget) = &guard.budget {
+        diagnostics.not_yet(budget.span, "`guard.budget`");
+    }
+    if let Some(first) = guard.pause_when.first() {
+        diagnostics.not_yet(first.span, "`guard.pause_when`");
+    }
+    if let Some(file) = &guard.stop_file {
+        diagnostics.not_yet(file.span, "`guard.stop_file`");
+    }
+}
+
+fn cleanup(plan: &Plan, diagnostics: &mut Diagnostics) {
+    let Some(cleanup) = &plan.cleanup else { return };
+    if let Some(redis) = cleanup.redis.as_ref().filter(|redis| !redis.url.is_empty()) {
+        diagnostics.not_yet(redis.span, "`cleanup.redis`");
+    }
+    if let When::Every(_) = cleanup.when.value {
+        diagnostics.not_yet(cleanup.when.span, "`cleanup.when: every …`");
+    }
+    for (duration, name) in [(cleanup.settle, "settle"), (cleanup.keep_for, "keep_for")] {
+        if !duration.value.is_zero() {
+            diagnostics.not_yet(duration.span, &format!("`cleanup.{name}`"));
+        }
+    }
+    let Some(postgres) = &cleanup.postgres else { return };
+    if postgres.ledger.value != Ledger::Off {
+        diagnostics.not_yet(postgres.ledger.span, "`cleanup.postgres.ledger`");
+    }
+    if postgres.keep_roots.value {
+        diagnostics.not_yet(postgres.keep_roots.span, "`cleanup.postgres.keep_roots`");
+    }
+    if let Some(keep) = postgres.keep.first() {
+        diagnostics.not_yet(keep.table.span, "`cleanup.postgres.keep`");
+    }
+    if let Some(age) = postgres.roots.iter().find_map(|root| root.age.as_ref()) {
+        diagnostics.not_yet(age.span, "`age` of a root");
+    }
+    // The default is not refused: the sweep takes the roots only, and says so.
+    if postgres.follow.value == super::document::Follow::ForeignKeys && postgres.follow.span != Span::NONE {
+        diagnostics.not_yet(postgres.follow.span, "`follow: foreign-keys`");
+    }
+}

@@ -1,0 +1,337 @@
+//! Sections whose keys are known and that do not work yet.
+
+use super::step::Step;
+use super::values::{Flag, Integer, Number, Part, Text, Time, Word};
+use schemars::JsonSchema;
+use std::collections::BTreeMap;
+
+/// Verdicts of the spike, stress and soak tests.
+#[derive(JsonSchema)]
+#[schemars(rename = "judge", deny_unknown_fields)]
+pub(super) struct Judge {
+    /// Whether the target recovers after a spike.
+    recovery: Option<Recovery>,
+    /// The load at which the target breaks, and how.
+    breaking_point: Option<BreakingPoint>,
+    /// Whether a figure creeps up over the hours.
+    drift: Option<Drift>,
+}
+
+/// Whether the target recovers after a spike.
+#[derive(JsonSchema)]
+#[schemars(rename = "judge.recovery", deny_unknown_fields)]
+struct Recovery {
+    /// The calm that it is compared with: `0s..1m`. Default: until the first rise.
+    before: Option<Part>,
+    /// When the spike is over, from the start of the run. Default: when the load falls from its highest.
+    after: Option<Time>,
+    /// The metric. Default `http_req_response_time`.
+    metric: Option<Text>,
+    /// Its statistic, as in a threshold. Default `p(95)` of a trend.
+    stat: Option<Text>,
+    /// How soon it must be back. Default 30s.
+    within: Option<Time>,
+    /// How far above the calm still counts as back. Default 1.2.
+    factor: Option<Number>,
+}
+
+/// The load at which the target breaks.
+#[derive(JsonSchema)]
+#[schemars(rename = "judge.breaking_point", deny_unknown_fields)]
+struct BreakingPoint {
+    /// The metric. Default `http_req_response_time`.
+    metric: Option<Text>,
+    /// Its statistic, as in a threshold. Default `p(95)` of a trend.
+    stat: Option<Text>,
+    /// Above this it is broken, in the metric's unit. Default 10000.
+    limit: Option<Number>,
+    /// A share of failed requests above which it is broken. Default 0.1.
+    failed: Option<Number>,
+}
+
+/// Whether a figure creeps up over the hours.
+#[derive(JsonSchema)]
+#[schemars(rename = "judge.drift", deny_unknown_fields)]
+struct Drift {
+    /// The metric. Default `http_req_response_time`.
+    metric: Option<Text>,
+    /// Its statistic, as in a threshold. Default `p(95)` of a trend.
+    stat: Option<Text>,
+    /// The share by which it may rise in an hour. Default 0.05.
+    per_hour: Option<Number>,
+}
+
+/// Where the other half of a request's story comes from.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate", deny_unknown_fields)]
+pub(super) struct Correlate {
+    /// The API's own spans, over OTLP.
+    traces: Option<Traces>,
+    /// `pg_stat_activity` and `pg_stat_database`.
+    postgres: Option<Postgres>,
+    /// The connection pool of the API.
+    pool: Option<Pool>,
+    /// Redis.
+    redis: Option<Redis>,
+    /// Figures that the API serves.
+    endpoints: Option<Vec<Endpoint>>,
+}
+
+/// The API's own spans.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.traces", deny_unknown_fields)]
+struct Traces {
+    /// Where OTLP/HTTP is received.
+    listen: Option<Text>,
+    /// Where OTLP/gRPC is received.
+    grpc: Option<Text>,
+    /// An OTLP/HTTP base URL that gets everything, as it was.
+    forward: Option<Text>,
+    /// The share of iterations that are sampled.
+    sample: Option<Number>,
+    /// How long spans are waited for.
+    linger: Option<Time>,
+    /// Whether `traceparent` carries the random flag of level 2.
+    random_flag: Option<Flag>,
+}
+
+/// Postgres, seen from within.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.postgres", deny_unknown_fields)]
+struct Postgres {
+    /// The connection string; empty is off, with a warning.
+    url: Option<Text>,
+    /// Which sessions are the API's.
+    application_name: Option<Text>,
+    /// How often it is asked.
+    every: Option<Time>,
+}
+
+/// The connection pool of the API: any of these sources.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.pool", deny_unknown_fields)]
+struct Pool {
+    /// `db.client.connection.*`, received by OTLP.
+    otel: Option<Flag>,
+    /// Prometheus' text.
+    scrape: Option<Scrape>,
+    /// JSON.
+    http: Option<PoolHttp>,
+    /// The size, where no source knows it.
+    max: Option<Integer>,
+}
+
+/// Prometheus' text.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.pool.scrape", deny_unknown_fields)]
+struct Scrape {
+    /// Method and URL.
+    request: String,
+    /// How often it is asked.
+    every: Option<Time>,
+    /// The metric that is the size.
+    max: Option<Text>,
+    /// The metric of connections in use.
+    used: Option<Text>,
+    /// The metric of waiting requests.
+    pending: Option<Text>,
+}
+
+/// JSON figures of the pool.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.pool.http", deny_unknown_fields)]
+struct PoolHttp {
+    /// Where they are served.
+    url: Text,
+    /// How often it is asked.
+    every: Option<Time>,
+    /// JSONPath of the size.
+    max: Option<Text>,
+    /// JSONPath of the connections in use.
+    used: Option<Text>,
+    /// JSONPath of the waiting requests.
+    pending: Option<Text>,
+}
+
+/// Redis.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.redis", deny_unknown_fields)]
+struct Redis {
+    /// The address; empty is off, with a warning.
+    url: Option<Text>,
+    /// How often it is asked.
+    every: Option<Time>,
+}
+
+/// Figures that the API serves as JSON.
+#[derive(JsonSchema)]
+#[schemars(rename = "correlate.endpoints", deny_unknown_fields)]
+struct Endpoint {
+    /// What they are called.
+    name: Text,
+    /// Where they are served.
+    url: Text,
+    /// How often it is asked.
+    every: Option<Time>,
+    /// JSONPaths, by name.
+    values: BTreeMap<String, Text>,
+}
+
+/// A service level objective.
+#[derive(JsonSchema)]
+#[schemars(rename = "slo", deny_unknown_fields)]
+pub(super) struct Objective {
+    /// Its name.
+    name: Text,
+    /// Which requests are good: `http_req_response_time<200`.
+    good: Text,
+    /// The percentage that must be good.
+    objective: Number,
+    /// The window it is judged over: `30d`.
+    window: Option<Time>,
+    /// When somebody is told. Default: the SRE Workbook's three pairs.
+    alerts: Option<Vec<Alert>>,
+}
+
+/// When somebody is told: both windows burn too fast.
+#[derive(JsonSchema)]
+#[schemars(rename = "slo.alerts", deny_unknown_fields)]
+struct Alert {
+    /// `page` or `ticket`.
+    severity: Option<Word<Severity>>,
+    /// The burn rate.
+    burn: Option<Number>,
+    /// The long window.
+    long: Option<Time>,
+    /// The short window.
+    short: Option<Time>,
+    /// A URL that is told.
+    webhook: Option<Text>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+enum Severity {
+    /// Somebody gets up.
+    Page,
+    /// It can wait until morning.
+    Ticket,
+}
+
+/// An experiment over knobs.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune", deny_unknown_fields)]
+pub(super) struct Tune {
+    /// The values to try, by knob.
+    knobs: BTreeMap<String, Vec<Text>>,
+    /// Today's values: the baseline, and what is restored.
+    original: Option<BTreeMap<String, Text>>,
+    /// How a value is set: exactly one way.
+    apply: Apply,
+    /// The scenario of a trial.
+    scenario: Option<Text>,
+    /// Whether the scenario may be a closed model. Default false.
+    allow_closed: Option<Flag>,
+    /// How long a trial takes.
+    trial: Option<Trial>,
+    /// What is to be improved.
+    objective: Option<TuneObjective>,
+    /// What must hold, by metric: `<0.8`.
+    constraints: Option<BTreeMap<String, Text>>,
+    /// The recommended value must also hold more load.
+    hold: Option<Hold>,
+    /// Whether all replicas together fit the database.
+    capacity: Option<Capacity>,
+    /// How much the experiment may take.
+    budget: Option<TuneBudget>,
+}
+
+/// How a value is set: exactly one way.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.apply", deny_unknown_fields)]
+struct Apply {
+    /// A process that is started anew per trial, knobs as environment.
+    process: Option<Command>,
+    /// A command that sets the knobs, given as environment.
+    exec: Option<Command>,
+    /// A request.
+    http: Option<Step>,
+    /// A Deployment's environment.
+    kubernetes: Option<Kubernetes>,
+}
+
+/// A command that is started, and when what it started is ready.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.apply.command", deny_unknown_fields)]
+struct Command {
+    /// The program and its arguments.
+    command: Vec<Text>,
+    /// The request that succeeds once it is ready.
+    ready: Option<String>,
+    /// How soon it must be ready.
+    within: Option<Time>,
+}
+
+/// A Deployment's environment.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.apply.kubernetes", deny_unknown_fields)]
+struct Kubernetes {
+    /// Its namespace.
+    namespace: Text,
+    /// Its name.
+    deployment: Text,
+    /// The container.
+    container: Text,
+}
+
+/// How long a trial takes.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.trial", deny_unknown_fields)]
+struct Trial {
+    /// Not measured.
+    warmup: Option<Time>,
+    /// Measured.
+    duration: Option<Time>,
+}
+
+/// What is to be improved.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.objective", deny_unknown_fields)]
+struct TuneObjective {
+    /// The metric.
+    metric: Option<Text>,
+    /// Its statistic: `p(95)`.
+    stat: Option<Text>,
+}
+
+/// More load that the recommended value must hold.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.hold", deny_unknown_fields)]
+struct Hold {
+    /// How many times the load.
+    factor: Option<Number>,
+    /// For how long.
+    duration: Option<Time>,
+}
+
+/// Whether all replicas together fit the database.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.capacity", deny_unknown_fields)]
+struct Capacity {
+    /// How many replicas.
+    replicas: Option<Integer>,
+    /// The share that is added while a deployment rolls.
+    surge: Option<Number>,
+    /// Connections kept for others.
+    reserve: Option<Integer>,
+}
+
+/// How much the experiment may take.
+#[derive(JsonSchema)]
+#[schemars(rename = "tune.budget", deny_unknown_fields)]
+struct TuneBudget {
+    /// The most trials.
+    trials: Option<Integer>,
+    /// The most time.
+    time: Option<Time>,
+}
