@@ -14,4 +14,10 @@
 pub mod semconv;
 
 #[cfg(feature = "engine")]
+pub mod judge;
+#[cfg(feature = "engine")]
+pub mod measure;
+#[cfg(feature = "engine")]
 pub mod plan;
+#[cfg(feature = "engine")]
+pub mod stats;
