@@ -16,6 +16,8 @@ pub mod semconv;
 #[cfg(feature = "engine")]
 pub mod judge;
 #[cfg(feature = "engine")]
+pub mod load;
+#[cfg(feature = "engine")]
 pub mod measure;
 #[cfg(feature = "engine")]
 pub mod plan;

@@ -1,0 +1,250 @@
+//! What all VUs of one scenario on one worker share, and the one iteration that they all do.
+
+use super::curtain::{Curtain, Phase, Seat};
+use crate::load::error::{BoxError, LoadError};
+use crate::load::progress::Tally;
+use crate::load::schedule::Stripes;
+use crate::load::stop::{Phase as StopPhase, Stop, StopReason};
+use crate::measure::{Arrival, Finished, IterationSample, RecorderHandle, ScenarioId, VuId};
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use tokio::time::{Instant, Sleep};
+use tower::Service;
+
+/// What makes VUs, and the VUs that it makes, as one bound.
+pub trait MakeVu: Service<VuId, Response = Self::Vu, Error: Into<BoxError>, Future: 'static> + 'static {
+    /// A VU: it takes one call at a time.
+    type Vu: Service<Arrival, Response = Finished, Error = Infallible> + 'static;
+}
+
+impl<M, V> MakeVu for M
+where
+    M: Service<VuId, Response = V, Error: Into<BoxError>, Future: 'static> + 'static,
+    V: Service<Arrival, Response = Finished, Error = Infallible> + 'static,
+{
+    type Vu = V;
+}
+
+/// Numbers the VUs of one worker, unique in the run.
+#[derive(Debug)]
+pub(crate) struct VuNumbers {
+    /// What of all VU numbers this worker gives out.
+    part: Stripes,
+    given: Cell<u64>,
+}
+
+/// What all VUs of one scenario on one worker share.
+#[derive(Debug)]
+pub(crate) struct Crew<M> {
+    pub(super) scenario: ScenarioId,
+    pub(super) recorder: RecorderHandle,
+    pub(super) tally: Arc<Tally>,
+    pub(super) curtain: Curtain,
+    /// The VUs of this worker among those of the scenario.
+    pub(super) part: Stripes,
+    worker: usize,
+    maker: Rc<RefCell<M>>,
+    numbers: Rc<VuNumbers>,
+    iterations: Cell<u64>,
+    stop: Stop,
+    failure: Rc<RefCell<Option<LoadError>>>,
+}
+
+/// What one worker's scenarios share.
+#[derive(Debug)]
+pub(crate) struct Bench<M> {
+    pub(crate) worker: usize,
+    pub(crate) maker: Rc<RefCell<M>>,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) numbers: Rc<VuNumbers>,
+    pub(crate) stop: Stop,
+    /// The first thing that went wrong.
+    pub(crate) failure: Rc<RefCell<Option<LoadError>>>,
+}
+
+/// How an attempt at an iteration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// At this time.
+    Finished(Instant),
+    /// The end came before it could start.
+    NotStarted,
+    /// The end came while it ran.
+    CutOff,
+}
+
+// === impl VuNumbers ===
+
+impl VuNumbers {
+    pub(crate) const fn new(part: Stripes) -> Self {
+        Self { part, given: Cell::new(0) }
+    }
+
+    fn next(&self) -> u64 {
+        let given = self.given.replace(self.given.get() + 1);
+        self.part.nth(given).map_or(0, |number| number + 1)
+    }
+}
+
+// === impl Crew ===
+
+impl<M: MakeVu> Crew<M> {
+    pub(crate) fn new(bench: &Bench<M>, scenario: ScenarioId, part: Stripes, tally: Arc<Tally>) -> Rc<Self> {
+        Rc::new(Self {
+            scenario,
+            recorder: bench.recorder.clone(),
+            tally,
+            curtain: Curtain::new(),
+            part,
+            worker: bench.worker,
+            maker: Rc::clone(&bench.maker),
+            numbers: Rc::clone(&bench.numbers),
+            iterations: Cell::new(0),
+            stop: bench.stop.clone(),
+            failure: Rc::clone(&bench.failure),
+        })
+    }
+
+    /// The number of this worker's next iteration, unique in the scenario.
+    pub(super) fn number(&self) -> u64 {
+        let taken = self.iterations.replace(self.iterations.get() + 1);
+        self.part.nth(taken).unwrap_or(taken)
+    }
+
+    /// Makes a VU. None where the scenario was cut first, or where it failed, which ends the run.
+    pub(super) async fn make(&self, seat: Seat) -> Option<M::Vu> {
+        let made = pin!(async {
+            poll_fn(|cx| self.maker.borrow_mut().poll_ready(cx)).await.map_err(Into::into)?;
+            let vu = VuId { scenario: self.scenario, number: self.numbers.next() };
+            let making = self.maker.borrow_mut().call(vu);
+            making.await.map_err(Into::<BoxError>::into)
+        });
+        match self.until(seat, Phase::Cut, None, made).await? {
+            Ok(vu) => Some(vu),
+            Err(source) => {
+                self.fail(LoadError::MakeVu { worker: self.worker, source });
+                None
+            }
+        }
+    }
+
+    /// One iteration, from being due to being counted. `cut_at` is this VU's own end, beside the scenario's.
+    pub(super) async fn iterate(
+        &self,
+        vu: &mut M::Vu,
+        seat: Seat,
+        arrival: Arrival,
+        mut cut_at: Option<Pin<&mut Sleep>>,
+        give_up: Phase,
+    ) -> Attempt {
+        let ready = {
+            let ready = pin!(poll_fn(|cx| vu.poll_ready(cx)));
+            self.until(seat, give_up, cut_at.as_mut().map(Pin::as_mut), ready).await
+        };
+        match ready {
+            Some(Ok(())) => {}
+            Some(Err(never)) => match never {},
+            None => return Attempt::NotStarted,
+        }
+        let started = Instant::now();
+        self.tally.started.add(1);
+        let finished = {
+            let call = pin!(vu.call(arrival));
+            self.until(seat, Phase::Cut, cut_at, call).await
+        };
+        let due = arrival.due;
+        match finished {
+            Some(Ok(Finished { ended })) => {
+                self.recorder.iteration(self.scenario, &IterationSample { due, started, ended });
+                self.tally.completed.add(1);
+                Attempt::Finished(ended)
+            }
+            Some(Err(never)) => match never {},
+            None => {
+                // The call was dropped above, so what it had to say of its requests is said.
+                self.recorder.iteration_cut_off(self.scenario, due, started, Instant::now());
+                self.tally.cut_off.add(1);
+                Attempt::CutOff
+            }
+        }
+    }
+
+    /// The future's output, or none where `phase` (or this VU's own end) is there first. What is
+    /// ready at the same time as the end has made it.
+    pub(super) async fn until<F: Future>(
+        &self,
+        seat: Seat,
+        phase: Phase,
+        mut cut_at: Option<Pin<&mut Sleep>>,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let own_end = cut_at.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
+            if own_end || self.curtain.phase() >= phase {
+                return Poll::Ready(None);
+            }
+            self.curtain.listen(seat, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Counts what VUs had left when their time was over. There may be a thousand million of them.
+    pub(super) fn left_over(&self, count: u64) {
+        self.recorder.iterations_never_due(self.scenario, count);
+        self.tally.dropped.add(count);
+    }
+
+    /// Counts an iteration that was due and could not start.
+    pub(super) fn dropped(&self, due: Instant) {
+        self.recorder.iteration_dropped(self.scenario, due);
+        self.tally.dropped.add(1);
+    }
+
+    /// Ends the run for an error; the first one counts.
+    pub(super) fn fail(&self, error: LoadError) {
+        tracing::error!(%error, "load cannot go on");
+        self.failure.borrow_mut().get_or_insert(error);
+        self.stop.now(StopReason::Failure);
+    }
+
+    /// Waits for the tasks of all VUs; a panic in one ends the run.
+    pub(super) async fn join(&self, mut vus: tokio::task::JoinSet<()>) {
+        while let Some(ended) = vus.join_next().await {
+            if let Err(error) = ended {
+                self.fail(LoadError::VuPanicked { worker: self.worker, source: error });
+            }
+        }
+    }
+}
+
+impl<M> Crew<M> {
+    /// Whether the run was stopped before its time.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.phase() != StopPhase::Running
+    }
+
+    /// Counts a VU as active for as long as the guard lives.
+    pub(super) fn active(&self) -> Active<'_> {
+        self.tally.active.add(1);
+        Active(&self.tally)
+    }
+}
+
+/// A VU that is at work.
+#[derive(Debug)]
+pub(super) struct Active<'a>(&'a Tally);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.sub(1);
+    }
+}

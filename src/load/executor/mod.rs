@@ -1,0 +1,66 @@
+//! k6's executors: each plays one scenario's part on one worker, as a plain async function.
+//!
+//! No threads, no channels: [`run`] needs a `LocalSet`, a clock that may be paused, and
+//! something that makes VUs, so a test sees every instant of it.
+
+mod arrival_rate;
+mod closed;
+mod constant_vus;
+mod crew;
+mod curtain;
+mod per_vu_iterations;
+mod ramping_vus;
+mod shared_iterations;
+#[cfg(test)]
+mod tests;
+
+pub use crew::MakeVu;
+pub(crate) use crew::{Bench, Crew, VuNumbers};
+pub(crate) use shared_iterations::SharedIterations;
+
+use super::pacer::Pacer;
+use super::plan::{Model, ScenarioPlan};
+use super::stop::StopListener;
+use curtain::Phase;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// One scenario's part on one worker.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) plan: ScenarioPlan,
+    /// What all workers share, of `shared-iterations`.
+    pub(crate) shared: Arc<SharedIterations>,
+    pub(crate) pacer: Pacer,
+}
+
+/// Plays a scenario's part to its end. `start` is the run's.
+pub(crate) async fn run<M: MakeVu>(work: Work, crew: Rc<Crew<M>>, start: Instant, stop: StopListener) {
+    let start = start + work.plan.start_time;
+    let end = work.plan.duration().map(|duration| start + duration);
+    let play = async {
+        let seat = crew.curtain.seat();
+        let begun = pin!(work.pacer.pause(start));
+        let begun = crew.until(seat, Phase::Stopped, None, begun).await.is_some();
+        match &work.plan.model {
+            Model::SharedIterations { vus, .. } => {
+                shared_iterations::run(&crew, &work.shared, *vus, start, end, begun).await;
+            }
+            _ if !begun => {}
+            Model::PerVuIterations { vus, iterations, .. } => {
+                per_vu_iterations::run(&crew, *vus, *iterations, start, end).await;
+            }
+            Model::ConstantVus { vus, .. } => constant_vus::run(&crew, *vus, start, end).await,
+            Model::RampingVus(ramp) => ramping_vus::run(&crew, ramp, start, &work.pacer).await,
+            Model::ArrivalRate(open) => arrival_rate::run(&crew, open, start, &work.pacer).await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = play => {}
+        () = crew.curtain.watch(end, work.plan.graceful_stop, stop) => {}
+    }
+    crew.tally.ended.set(1);
+}
