@@ -14,6 +14,8 @@
 pub mod semconv;
 
 #[cfg(feature = "engine")]
+pub mod client;
+#[cfg(feature = "engine")]
 pub mod judge;
 #[cfg(feature = "engine")]
 pub mod load;
