@@ -25,3 +25,5 @@ pub mod measure;
 pub mod plan;
 #[cfg(feature = "engine")]
 pub mod stats;
+#[cfg(feature = "engine")]
+pub mod workflow;

@@ -1,0 +1,334 @@
+//! Playing one step: fill in, send, read, keep, check, count.
+
+use super::answer::{Answer, BoxError, Wanted, ask};
+use super::dataset::mix;
+use super::query::Found;
+use super::step::Step;
+use super::variable::{Context, Missing, Variables, World};
+use crate::measure::{FailureKind, RecorderHandle, RequestContext, RequestSample, SiteId};
+use crate::plan::OnFailure;
+use crate::semconv::{Baggage, RunId, SpanId, TraceId};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http_body::Body;
+use http_body_util::Full;
+use std::cell::RefCell;
+use tokio::time::Instant;
+use tower::Service;
+
+/// How many tenants' `baggage` a worker keeps ready for each step.
+const KEPT_BAGGAGE: u32 = 4096;
+
+/// What one VU plays with: its variables, its dice, and buffers that are used again.
+#[derive(Debug)]
+pub(crate) struct Hand {
+    pub(crate) variables: Variables,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) trace: TraceId,
+    found: Vec<Option<Found>>,
+    scratch: Vec<u8>,
+}
+
+/// What of a step is ready to send. Each worker has its own, so that no reference count is shared between cores.
+#[derive(Debug)]
+pub(crate) struct Kit {
+    uri: Option<Uri>,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    baggage: RefCell<Vec<Option<HeaderValue>>>,
+}
+
+/// Plays steps.
+pub(crate) struct Player<'a, S> {
+    pub(crate) run: RunId,
+    pub(crate) world: &'a World,
+    pub(crate) kits: &'a [Kit],
+    pub(crate) recorder: &'a RecorderHandle,
+    pub(crate) service: &'a RefCell<S>,
+    /// The tenant's number in samples; 0 for none.
+    pub(crate) tenant: u32,
+    /// What keeps the cookies of one iteration apart from those of the next.
+    pub(crate) iteration: u64,
+}
+
+/// How a step was played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Played {
+    /// When its checks were done.
+    pub(crate) ended: Instant,
+    /// Whether a request was sent.
+    pub(crate) sent: bool,
+    /// The first thing that went wrong.
+    pub(crate) failed: Option<Cause>,
+    /// Whether the sequence ends here.
+    pub(crate) stop: bool,
+}
+
+/// What went wrong in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A variable had no value; nothing was sent.
+    Missing,
+    /// There was no (whole) answer.
+    Failure(FailureKind),
+    /// The answer's status is none that is expected.
+    Status(u16),
+    /// A capture (by its place in the step) was not in the answer.
+    Capture(usize),
+    /// A check, by its key.
+    Check(&'static str),
+}
+
+/// Counts a request that was cut off: the load ended while it was on its way.
+struct InFlight<'a> {
+    recorder: &'a RecorderHandle,
+    site: SiteId,
+    due: Instant,
+    landed: bool,
+}
+
+// === impl Hand ===
+
+impl Hand {
+    /// The hand of VU `vu`, whose dice are those of `run` and `seed`.
+    pub(crate) fn new(run: RunId, vu: u64, seed: u64) -> Self {
+        Self {
+            variables: Variables { vu, ..Variables::default() },
+            random: fastrand::Rng::with_seed(mix(run.bits() ^ mix(seed))),
+            trace: TraceId::of_run(run, 0),
+            found: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+// === impl Kit ===
+
+impl Kit {
+    /// Copies what is fixed of a step.
+    pub(crate) fn of(step: &Step) -> Self {
+        let uri = match &step.url {
+            super::url::Url::Fixed(uri) => uri.to_string().parse().ok(),
+            _ => None,
+        };
+        let headers = step.headers.fixed.iter().filter_map(|(name, value)| {
+            let mut copy = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            copy.set_sensitive(value.is_sensitive());
+            Some((HeaderName::from_bytes(name.as_str().as_bytes()).ok()?, copy))
+        });
+        let body = match &step.body {
+            super::body::Body::Fixed(bytes) => Some(Bytes::copy_from_slice(bytes)),
+            _ => None,
+        };
+        Self { uri, headers: headers.collect(), body, baggage: RefCell::default() }
+    }
+
+    fn baggage(&self, run: RunId, step: &Step, tenant: u32) -> HeaderValue {
+        let index = tenant as usize;
+        let mut ready = self.baggage.borrow_mut();
+        if let Some(Some(value)) = ready.get(index) {
+            return value.clone();
+        }
+        let number = tenant.to_string();
+        let tenant_text = if tenant == 0 { "" } else { number.as_str() };
+        let text = Baggage { run, scenario: &step.scenario, tenant: tenant_text, step: &step.name }.to_string();
+        // `Baggage` writes visible ASCII only.
+        let value = HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        if tenant <= KEPT_BAGGAGE {
+            if ready.len() <= index {
+                ready.resize(index + 1, None);
+            }
+            ready[index] = Some(value.clone());
+        }
+        value
+    }
+}
+
+// === impl Player ===
+
+impl<S, B> Player<'_, S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// Plays a step that is due at `due`.
+    pub(crate) async fn play(&self, step: &Step, hand: &mut Hand, due: Instant) -> Played {
+        // A target that answers without ever waiting must not keep the thread from its other tasks.
+        tokio::task::coop::consume_budget().await;
+        let started = Instant::now();
+        let context = Context { variables: &hand.variables, world: self.world };
+        match step.when.as_ref().map_or(Ok(true), |when| when.holds(context)) {
+            Ok(true) => {}
+            Ok(false) => return Played { ended: started, sent: false, failed: None, stop: false },
+            Err(missing) => return self.missing(missing, started),
+        }
+        let request = match self.request(step, hand, due) {
+            Ok(request) => request,
+            Err(missing) => return self.missing(missing, started),
+        };
+        let mut in_flight = InFlight { recorder: self.recorder, site: step.site, due, landed: false };
+        let wanted = Wanted {
+            text: step.wants_text,
+            queries: &step.queries,
+            stream: step.stream,
+            recorder: self.recorder,
+            site: step.site,
+        };
+        let answer = ask(self.service, request, wanted, &mut hand.found).await;
+        in_flight.landed = true;
+        let expected = answer.failure.is_none() && step.expect.expects(answer.status);
+        self.count(step, &answer, expected, due);
+        let failed = self.look(step, &answer, expected, hand);
+        let ended = Instant::now();
+        self.recorder.group(step.site, ended.saturating_duration_since(started));
+        Played { ended, sent: true, failed: failed.0, stop: failed.1 }
+    }
+
+    /// A variable has no value: a failed check, and the end.
+    fn missing(&self, missing: Missing, at: Instant) -> Played {
+        if let Some(check) = missing.0 {
+            self.recorder.check(check, false);
+        }
+        Played { ended: at, sent: false, failed: Some(Cause::Missing), stop: true }
+    }
+
+    /// Fills in a step's request.
+    fn request(&self, step: &Step, hand: &mut Hand, due: Instant) -> Result<Request<Full<Bytes>>, Missing> {
+        let kit = self.kits.get(step.index);
+        let Hand { variables, random, trace, scratch, .. } = hand;
+        let context = Context { variables, world: self.world };
+        for variable in &step.needed {
+            variable.get(context)?;
+        }
+        let uri = match kit.and_then(|kit| kit.uri.as_ref()) {
+            Some(uri) => uri.clone(),
+            None => step.url.fill(context)?,
+        };
+        let mut headers = kit.map_or_else(|| step.headers.fixed.clone(), |kit| kit.headers.clone());
+        step.headers.fill(context, scratch, &mut headers)?;
+        let body = match kit.and_then(|kit| kit.body.as_ref()) {
+            Some(body) => body.clone(),
+            None => step.body.fill(context)?,
+        };
+        let baggage = match kit {
+            Some(kit) => kit.baggage(self.run, step, self.tenant),
+            None => HeaderValue::from_static(""),
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = step.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        request.extensions_mut().insert(RequestContext {
+            trace: *trace,
+            span: SpanId::new(random.u64(..)),
+            baggage,
+            iteration: self.iteration,
+            due,
+        });
+        Ok(request)
+    }
+
+    /// Counts the request, and each redirect before its answer as a request of its own.
+    fn count(&self, step: &Step, answer: &Answer, expected: bool, due: Instant) {
+        if answer.stale {
+            self.recorder.stale_connection();
+        }
+        let mut due = due;
+        for hop in &answer.hops {
+            let sample = RequestSample {
+                due,
+                ended: hop.ended,
+                timings: hop.timings,
+                status: hop.status,
+                // What is followed is what the plan wished for.
+                expected: true,
+                failure: None,
+                proto: Some(hop.proto),
+                tls: hop.tls,
+                tenant: self.tenant,
+            };
+            self.recorder.request(step.site, &sample);
+            due = hop.ended;
+        }
+        let sample = RequestSample {
+            due,
+            ended: answer.ended,
+            timings: answer.timings,
+            status: answer.status,
+            expected,
+            failure: answer.failure,
+            proto: answer.proto,
+            tls: answer.tls,
+            tenant: self.tenant,
+        };
+        self.recorder.request(step.site, &sample);
+        if let Some(kind) = answer.failure {
+            tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
+        }
+    }
+
+    /// Keeps, checks and counts what the answer has: the first thing that went wrong, and whether it ends the sequence.
+    fn look(&self, step: &Step, answer: &Answer, expected: bool, hand: &mut Hand) -> (Option<Cause>, bool) {
+        let mut failed = match answer.failure {
+            Some(kind) => Some(Cause::Failure(kind)),
+            None if !expected => Some(Cause::Status(answer.status)),
+            None => None,
+        };
+        let mut lost = false;
+        for (at, capture) in step.captures.iter().enumerate() {
+            let value = if answer.failure.is_none() { capture.take(answer, &hand.found) } else { None };
+            if value.is_none() {
+                lost = true;
+                failed = failed.or(Some(Cause::Capture(at)));
+                if let Some(check) = capture.check {
+                    self.recorder.check(check, false);
+                }
+            }
+            if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
+                *slot = value;
+            }
+        }
+        let context = Context { variables: &hand.variables, world: self.world };
+        for (check, passed) in step.expect.judge(answer, &hand.found, context) {
+            if let Some(id) = check.id {
+                self.recorder.check(id, passed);
+            }
+            if !passed {
+                failed = failed.or(Some(Cause::Check(check.key)));
+            }
+        }
+        for metric in &step.metrics {
+            metric.record(answer, &hand.found, context, step.site, self.recorder);
+        }
+        let stop = match step.on_failure {
+            Some(OnFailure::Continue) => false,
+            Some(OnFailure::Stop) => failed.is_some(),
+            None => lost,
+        };
+        (failed, stop)
+    }
+}
+
+// === impl InFlight ===
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.recorder.request_cut_off(self.site, self.due, Instant::now());
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// Whether no check of the step has counted it.
+    pub(crate) fn has_no_check(self, step: &Step) -> bool {
+        match self {
+            Self::Missing | Self::Capture(_) | Self::Check(_) => false,
+            Self::Failure(_) | Self::Status(_) => !step.expect.checks_status(),
+        }
+    }
+}
