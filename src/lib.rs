@@ -14,7 +14,11 @@
 pub mod semconv;
 
 #[cfg(feature = "engine")]
+pub mod cleanup;
+#[cfg(feature = "engine")]
 pub mod client;
+#[cfg(feature = "engine")]
+pub mod guard;
 #[cfg(feature = "engine")]
 pub mod judge;
 #[cfg(feature = "engine")]

@@ -1,0 +1,23 @@
+//! Deletes the rows that a run caused, and proves that it did.
+//!
+//! What is test data is declared before the first request: a **root** is a table with a
+//! predicate. Judging comes before acting: a predicate that is no more than a predicate
+//! ([`Predicate`]), a database that is the one meant, a share of the table that can be meant
+//! ([`Sweeper::preflight`]); then what the roots match is fixed, what a real row refers to is
+//! taken out, and the rest is deleted in an order which foreign keys allow
+//! ([`Sweeper::sweep`]). What cannot be proven is reported, not deleted.
+//!
+//! Not there yet, and refused by [`compile`]: the closure over foreign keys, the ledger,
+//! `keep`, `keep_roots`, `age`, Redis, and `when: every`.
+
+mod compile;
+mod name;
+mod outcome;
+mod predicate;
+mod sweep;
+
+pub use compile::{CleanupPlan, RootPlan, compile};
+pub use name::{NameError, TableName};
+pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause, RefusalKind, TableOutcome};
+pub use predicate::{Predicate, PredicateError};
+pub use sweep::{Preflight, Progress, Sweeper, TableShare};

@@ -1,0 +1,375 @@
+//! What cleanup found, deleted and left, and why it would not start.
+
+use super::name::TableName;
+use crate::plan::Span;
+use std::fmt;
+use std::time::Duration;
+
+/// What a sweep, or a dry run of one, came to.
+#[derive(Debug, Default)]
+pub struct CleanupOutcome {
+    /// By table, in the order of the roots; a partition counts under its topmost parent.
+    pub tables: Vec<TableOutcome>,
+    /// Rows that the roots match and that are still there, counted again. Blocked ones too.
+    pub remaining: u64,
+    /// Test rows that stay because a real row needs them.
+    pub quarantined: u64,
+    /// The real rows that need them: the first few by name.
+    pub blocked: Vec<Blocked>,
+    /// What the reader should know besides.
+    pub notes: Vec<Note>,
+    /// Why it did not start or did not finish.
+    pub refused: Option<Refusal>,
+    /// Whether nothing was to be deleted.
+    pub dry_run: bool,
+}
+
+/// What one table came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableOutcome {
+    /// Its name as Postgres quotes it: `public."user"`.
+    pub name: String,
+    /// Test rows before, blocked ones too.
+    pub found: u64,
+    /// Test rows deleted.
+    pub deleted: u64,
+}
+
+/// A test row that stays, and who needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The table of the test row, as Postgres quotes it.
+    pub table: String,
+    /// Who needs it.
+    pub by: Blocker,
+}
+
+/// Who needs a test row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// A row that no root matches.
+    Row {
+        /// Its table, as Postgres quotes it.
+        table: String,
+        /// Its key: `(id)=(17)`.
+        key: String,
+        /// The foreign key.
+        constraint: String,
+    },
+    /// Something that came while rows were deleted: only the foreign key is known.
+    Constraint {
+        /// The table that refers, where the database says.
+        table: String,
+        /// The foreign key.
+        constraint: String,
+    },
+    /// A ring of test rows that refer to each other, too large for one transaction.
+    Ring,
+}
+
+/// What the reader should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Rows outside the roots refer to test rows; following foreign keys to delete them does not work yet.
+    NotFollowed {
+        /// The table of those rows, as Postgres quotes it.
+        table: String,
+        /// The root's table that they refer to.
+        root: String,
+        /// How many rows refer.
+        rows: u64,
+    },
+}
+
+/// How bad a [`Refusal`] is: which exit code it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// The plan is wrong: 104.
+    Invalid,
+    /// It would delete what cannot be meant: 121.
+    Guard,
+    /// It cannot be done: 121 where a run is to start, 122 from the command `cleanup` and at the end of a run.
+    Unable,
+}
+
+/// Why cleanup does not start, or did not finish.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The root's place in the plan; [`Span::NONE`] where it is about no root.
+    pub span: Span,
+    /// What it is.
+    pub cause: RefusalCause,
+}
+
+/// What a [`Refusal`] is about. No text of it holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RefusalCause {
+    /// No such table.
+    #[error("there is no table {0}")]
+    UnknownTable(TableName),
+    /// A view, a sequence, a foreign table.
+    #[error("{0} is no table of this database")]
+    NotATable(TableName),
+    /// The database does not take the predicate.
+    #[error("the predicate of {table} is not one: {said}")]
+    Predicate {
+        /// The root's table.
+        table: TableName,
+        /// What the database says about the predicate.
+        said: String,
+    },
+    /// Nothing in the predicate is a column of the table.
+    #[error("the predicate of {0} names no column of it")]
+    NamesNoColumn(TableName),
+    /// The database says that every row matches.
+    #[error("the predicate of {0} is constant: it is true of every row")]
+    Constant(TableName),
+    /// It would not say the same of a row each time, or would do more than say it.
+    #[error("the predicate of {table} calls {function}, which Postgres knows as volatile: it may do more than look")]
+    Volatile {
+        /// The root's table.
+        table: TableName,
+        /// The function.
+        function: String,
+    },
+    /// What a DELETE there does is not to delete.
+    #[error("{0} has a rule ON DELETE: deleting there does something else, which nobody counts")]
+    Rule(String),
+    /// Another database than the plan means.
+    #[error("this is the database `{actual}`, and the plan means `{expected}`")]
+    WrongDatabase {
+        /// What the plan says.
+        expected: String,
+        /// What it is.
+        actual: String,
+    },
+    /// More of a table than can be test data.
+    #[error("the root {table} matches {matched} of {total} rows, more than its `max_share` of {max_share}")]
+    MaxShare {
+        /// The root's table.
+        table: String,
+        /// Rows that match.
+        matched: u64,
+        /// Rows there are.
+        total: u64,
+        /// The share that is allowed.
+        max_share: f64,
+    },
+    /// More rows than are allowed.
+    #[error("the roots match {matched} rows, more than `max_rows` of {max_rows}")]
+    MaxRows {
+        /// Rows that match.
+        matched: u64,
+        /// What is allowed.
+        max_rows: u64,
+    },
+    /// Rows that were not counted would be deleted or changed by the database itself.
+    #[error(
+        "{rows} rows of {table} refer to test rows of {root} with ON DELETE {action}: following them does not work yet"
+    )]
+    Cascade {
+        /// The table that refers.
+        table: String,
+        /// The root's table.
+        root: String,
+        /// What the database would do: `CASCADE`, `SET NULL`, `SET DEFAULT`.
+        action: &'static str,
+        /// How many rows refer.
+        rows: u64,
+    },
+    /// Somebody else's rows might be hidden, or ours.
+    #[error("row security hides rows of {0} from this user")]
+    RowSecurity(String),
+    /// A right is missing.
+    #[error("this user may not {right} on {table}")]
+    MissingRight {
+        /// `SELECT` or `DELETE`.
+        right: &'static str,
+        /// The table.
+        table: String,
+    },
+    /// A standby.
+    #[error("the database is a standby and takes no writes")]
+    Standby,
+    /// No connection in time.
+    #[error("cannot connect to the database within {0:?}")]
+    ConnectTimeout(Duration),
+    /// No connection.
+    #[error("cannot connect to the database")]
+    Connect(#[source] tokio_postgres::Error),
+    /// TLS could not be set up.
+    #[error("cannot set up TLS to the database: {0}")]
+    Tls(String),
+    /// The database did not answer in time.
+    #[error("the database did not {operation} within {limit:?}")]
+    Timeout {
+        /// What was asked.
+        operation: &'static str,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// The database refused.
+    #[error("the database could not {operation}")]
+    Database {
+        /// What was asked.
+        operation: &'static str,
+        /// What it said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Rows stay, though nothing that is known keeps them.
+    #[error("rows are still there after {rounds} rounds")]
+    StillThere {
+        /// How often it was tried.
+        rounds: u32,
+    },
+}
+
+// === impl CleanupOutcome ===
+
+impl CleanupOutcome {
+    /// An outcome of nothing but a reason.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self { refused: Some(refusal), ..Self::default() }
+    }
+
+    /// Whether nothing is left: what exit code 122 is about.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.remaining == 0 && self.quarantined == 0 && self.refused.is_none()
+    }
+
+    /// Test rows found, over all tables.
+    #[must_use]
+    pub fn found(&self) -> u64 {
+        self.tables.iter().map(|table| table.found).sum()
+    }
+
+    /// Test rows deleted, over all tables.
+    #[must_use]
+    pub fn deleted(&self) -> u64 {
+        self.tables.iter().map(|table| table.deleted).sum()
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// One that is about no root.
+    pub(super) const fn new(cause: RefusalCause) -> Self {
+        Self { span: Span::NONE, cause }
+    }
+
+    /// One about the root at `span`.
+    pub(super) const fn at(span: Span, cause: RefusalCause) -> Self {
+        Self { span, cause }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub const fn kind(&self) -> RefusalKind {
+        use RefusalCause as Cause;
+        match self.cause {
+            Cause::UnknownTable(_)
+            | Cause::NotATable(_)
+            | Cause::Predicate { .. }
+            | Cause::NamesNoColumn(_)
+            | Cause::Constant(_)
+            | Cause::Volatile { .. } => RefusalKind::Invalid,
+            Cause::WrongDatabase { .. } | Cause::MaxShare { .. } | Cause::MaxRows { .. } | Cause::Cascade { .. } => {
+                RefusalKind::Guard
+            }
+            Cause::RowSecurity(_)
+            | Cause::Rule(_)
+            | Cause::MissingRight { .. }
+            | Cause::Standby
+            | Cause::ConnectTimeout(_)
+            | Cause::Connect(_)
+            | Cause::Tls(_)
+            | Cause::Timeout { .. }
+            | Cause::Database { .. }
+            | Cause::StillThere { .. } => RefusalKind::Unable,
+        }
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        use RefusalCause as Cause;
+        match self.cause {
+            Cause::UnknownTable(_) | Cause::NotATable(_) => {
+                "name a table of this database, with its schema where it needs one"
+            }
+            Cause::Predicate { .. } => "mend `where`; it is one SQL expression over the columns of its table",
+            Cause::NamesNoColumn(_) | Cause::Constant(_) => {
+                "say by a column which rows are test data: email LIKE 'test-%'"
+            }
+            Cause::Volatile { .. } => {
+                "use columns and functions that are STABLE or IMMUTABLE; ALTER FUNCTION says which"
+            }
+            Cause::Rule(_) => "drop the rule, or leave this table out; triggers run as always",
+            Cause::WrongDatabase { .. } => "look at `url` and `database`: one of them means another database",
+            Cause::MaxShare { .. } => {
+                "look at the predicate; where so large a share is right, raise the root's `max_share`"
+            }
+            Cause::MaxRows { .. } => "look at the predicates; where so many rows are right, raise `max_rows`",
+            Cause::Cascade { .. } => "make that table a root too, so that its rows are counted before they go",
+            Cause::RowSecurity(_) => {
+                "connect as the tables' owner or with BYPASSRLS, or what is hidden cannot be counted"
+            }
+            Cause::MissingRight { .. } => "GRANT SELECT, DELETE on the root's table, SELECT on what refers to it",
+            Cause::Standby => "let `url` name the primary",
+            Cause::ConnectTimeout(_) | Cause::Connect(_) => {
+                "look at `url`, and whether the database runs and can be reached"
+            }
+            Cause::Tls(_) => "look at `sslmode` and `sslrootcert` in `url`",
+            Cause::Timeout { .. } => "something may hold a lock, or an index on the predicate's column is missing",
+            Cause::Database { .. } => "what it said stands above; run `pacecar cleanup` again when that is mended",
+            Cause::StillThere { .. } => {
+                "a trigger or new traffic keeps rows there; look, then run `pacecar cleanup` again"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl std::error::Error for Refusal {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The cause speaks through `Display`; what is behind it comes next.
+        std::error::Error::source(&self.cause)
+    }
+}
+
+// === impl Blocked ===
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            Blocker::Row { table, key, constraint } => {
+                write!(f, "a row of {} stays: the real row {table} {key} refers to it ({constraint})", self.table)
+            }
+            Blocker::Constraint { table, constraint } => {
+                write!(f, "a row of {} stays: {table} refers to it ({constraint})", self.table)
+            }
+            Blocker::Ring => write!(f, "rows of {} stay: they refer to each other in a ring", self.table),
+        }
+    }
+}
+
+// === impl Note ===
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFollowed { table, root, rows } => write!(
+                f,
+                "{rows} rows of {table} refer to test rows of {root}; following foreign keys does not work yet, so make {table} a root"
+            ),
+        }
+    }
+}
