@@ -28,6 +28,10 @@ pub mod measure;
 #[cfg(feature = "engine")]
 pub mod plan;
 #[cfg(feature = "engine")]
+pub mod report;
+#[cfg(feature = "engine")]
+pub mod run;
+#[cfg(feature = "engine")]
 pub mod stats;
 #[cfg(feature = "engine")]
 pub mod workflow;

@@ -1,0 +1,22 @@
+//! After a run: its result as data, then as text and JSON, and what it means for the exit code.
+
+mod cleanup;
+pub mod format;
+mod judge;
+pub mod result;
+pub mod stats;
+pub mod summary;
+pub mod text;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use result::{
+    CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, RunMeta, RunReport, Section, TableReport,
+    TrendFigures,
+};
+pub use stats::{TrendStatError, TrendStats};
+pub use summary::summary;
+pub use text::{Style, cleanup_text, text};
+pub use verdict::{Exit, Verdict};

@@ -1,0 +1,168 @@
+//! Lets each room compile its part of the plan; `check` ends here.
+
+use super::{Settings, Source};
+use crate::cleanup::{self, CleanupPlan};
+use crate::client;
+use crate::guard::{self, Guard};
+use crate::judge::{self, Intervals, Judges};
+use crate::load::{self, Allow, LoadPlan, Segment, Stop};
+use crate::measure::{Layout, LayoutBuilder, Thresholds};
+use crate::plan::{self, Diagnostics, Plan, Span, When};
+use crate::report::TrendStats;
+use crate::semconv::RunId;
+use crate::workflow::{self, Program};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A run that is ready to be driven.
+pub struct Compiled {
+    pub(super) run: RunId,
+    pub(super) plan: Plan,
+    pub(super) guard: Guard,
+    pub(super) cleanup: Option<CleanupPlan>,
+    pub(super) client: client::Shared,
+    pub(super) program: Arc<Program>,
+    pub(super) load: LoadPlan,
+    pub(super) thresholds: Thresholds,
+    pub(super) judges: Judges,
+    pub(super) intervals: Intervals,
+    /// Whether flags replaced the plan's scenarios.
+    pub(super) replaced: bool,
+    pub(super) layout: Arc<Layout>,
+    pub(super) workers: NonZeroUsize,
+    pub(super) trend_stats: TrendStats,
+    pub(super) stop: Stop,
+}
+
+/// Reads a plan and lets each room compile its part. None where the diagnostics have an error.
+///
+/// Data files are read; nothing else is touched, and nothing is sent.
+pub fn compile(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
+    let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
+    let compiled = plan.and_then(|plan| rooms(plan, &source.directory, settings, &mut diagnostics));
+    (compiled.filter(|_| !diagnostics.has_errors()), diagnostics)
+}
+
+/// Reads a plan, compiles it, and adds what it could do better. None where it has an error.
+pub fn check(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
+    let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
+    let compiled = plan.and_then(|plan| {
+        plan::advice::advise(&plan, &mut diagnostics);
+        rooms(plan, &source.directory, settings, &mut diagnostics)
+    });
+    (compiled.filter(|_| !diagnostics.has_errors()), diagnostics)
+}
+
+/// Every room gets its turn even where one before it found an error, so that all errors are told at once.
+fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+    settings.overrides.apply(&mut plan, diagnostics);
+    plan::later::refuse(&plan, diagnostics);
+    let guard = guard::compile(&plan, diagnostics);
+    let cleanup = plan
+        .cleanup
+        .as_ref()
+        .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
+        .filter(|cleanup| cleanup.when != When::Never);
+    let mut client = settings.client;
+    client.hosts = Some(guard.host_filter());
+    let client = client::compile(&plan, &client, diagnostics);
+    let mut layout = LayoutBuilder::new(settings.tags);
+    let environment = workflow::Environment::new(settings.variables.given.clone());
+    let program = workflow::compile(&plan, &environment, directory, settings.run, &mut layout, diagnostics);
+    let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
+    let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
+    let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
+        .map_err(|error| {
+            diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
+        })
+        .ok()?;
+    let program = program?;
+    let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    Some(Compiled {
+        run: settings.run,
+        guard,
+        cleanup,
+        client: client::Shared::new(client),
+        program,
+        load,
+        thresholds,
+        judges,
+        intervals: Intervals::prepare(&mut layout),
+        replaced: settings.overrides.replaces_scenarios(),
+        layout: layout.build(),
+        workers: settings.workers.unwrap_or_else(cores),
+        trend_stats: settings.trend_stats,
+        stop: Stop::new(),
+        plan,
+    })
+}
+
+/// Compiles the judges. Where flags replaced the scenarios, what then cannot be judged (a spike that is no longer
+/// there) is left out with a warning: the flags are for a quick look, not for another plan.
+fn judges(plan: &Plan, replaced: bool, layout: &mut LayoutBuilder, diagnostics: &mut Diagnostics) -> Judges {
+    let Some(document) = &plan.later.judge else { return Judges::default() };
+    if !replaced {
+        return judge::compile(document, &plan.scenarios, layout, diagnostics);
+    }
+    let mut found = Diagnostics::new(diagnostics.file.clone());
+    let judges = judge::compile(document, &plan.scenarios, layout, &mut found);
+    for problem in found.sorted() {
+        let told = diagnostics.warning(problem.span, format!("not judged: {}", problem.message));
+        told.hint("flags replaced the scenarios that the plan judges");
+    }
+    judges
+}
+
+/// As many workers as this process may use cores.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// The run's id.
+    #[must_use]
+    pub const fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The plan's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.plan.name.value
+    }
+
+    /// Whether the run deletes what it causes.
+    #[must_use]
+    pub const fn cleans_up(&self) -> bool {
+        self.cleanup.is_some()
+    }
+
+    /// The file of the plan's `summary:`, where it names one.
+    #[must_use]
+    pub fn summary_file(&self) -> Option<PathBuf> {
+        self.plan.summary.as_ref().filter(|file| !file.value.is_empty()).map(|file| PathBuf::from(&file.value))
+    }
+
+    /// The plan in one line: scenarios, steps, thresholds, the longest it may take.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        let steps: usize = self.plan.workflows.iter().map(|workflow| workflow.steps.len()).sum();
+        let longest = self.load.duration().map_or_else(
+            || "endless".to_owned(),
+            |duration| format!("at most {}", humantime::format_duration(duration)),
+        );
+        format!(
+            "{} of {}, {}, {longest}",
+            count(self.plan.scenarios.len(), "scenario"),
+            count(steps, "step"),
+            count(self.plan.thresholds.len(), "threshold"),
+        )
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

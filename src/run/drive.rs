@@ -1,0 +1,291 @@
+//! Drives a run from its first question to its verdict.
+//!
+//! The order is the promise: the guard admits, cleanup proves that it could work, and only
+//! then the first request leaves; teardown and cleanup follow whatever happened before.
+
+use super::compile::Compiled;
+use super::completed::{Completed, Findings, chain};
+use super::progress::{Phase, Progress};
+use super::reporter::Reporter;
+use super::{local, resources};
+use crate::cleanup::{CleanupOutcome, CleanupPlan, Refusal, RefusalKind, Sweeper};
+use crate::client;
+use crate::judge::{Fidelity, FidelityInput, JudgeReport};
+use crate::load::{self, Ended, Stop, StopReason, WorkerContext};
+use crate::measure::{Layout, Recorder, RecorderHandle, Selector, Totals, Traffic};
+use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
+use crate::workflow::{self, PhaseError, Program};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// The time setup gets, and teardown: k6's `setupTimeout` and `teardownTimeout`.
+const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Stops a run from outside.
+#[derive(Clone, Debug)]
+pub struct Handle(Stop);
+
+/// What the load came to.
+struct Load {
+    totals: Totals,
+    /// From the load's start to its end.
+    duration: Duration,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Starts nothing new, lets what runs finish within 5 s; teardown, cleanup and the summary follow. Exit 105.
+    pub fn stop_by_signal(&self) {
+        self.0.drain(StopReason::Signal);
+    }
+}
+
+// === impl Compiled ===
+
+impl Compiled {
+    /// What stops this run.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(self.stop.clone())
+    }
+
+    /// Drives the run to its verdict. `show` hears once a second how far it is.
+    ///
+    /// Dropping the future cuts the load off and deletes nothing.
+    pub async fn execute(self, mut show: impl FnMut(&Progress)) -> Completed {
+        let mut findings = Findings::default();
+        show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        if let Err(refusal) = self.guard.admit(&self.plan) {
+            findings.add(Exit::Refused, format!("refused to start: {refusal}\n    hint: {}", refusal.hint()));
+            return findings.complete(None);
+        }
+        if let Some(cleanup) = &self.cleanup
+            && let Err(refusal) = preflight(cleanup.clone()).await
+        {
+            // A run whose traces could not be removed does not begin.
+            let exit = match refusal.kind() {
+                RefusalKind::Invalid => Exit::InvalidPlan,
+                RefusalKind::Guard | RefusalKind::Unable => Exit::Refused,
+            };
+            findings.add(exit, format!("refused to start: cleanup: {}", explain(&refusal)));
+            return findings.complete(None);
+        }
+        let started = SystemTime::now();
+        let throttled_before = resources::throttled();
+        let mut around = Vec::new();
+        show(&Progress { phase: Phase::Setup, ..Progress::default() });
+        let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
+        let loaded = ready && self.stop.reason().is_none();
+        let load = if loaded {
+            self.load(&mut show, &mut findings).await
+        } else {
+            Load { totals: Totals::new(Arc::clone(&self.layout), Instant::now()), duration: Duration::ZERO }
+        };
+        show(&Progress { phase: Phase::Teardown, ..Progress::default() });
+        self.phase(Phase::Teardown, &mut around, &mut findings).await;
+        let Load { mut totals, duration } = load;
+        for recorder in &around {
+            totals.merge(recorder);
+        }
+        let cleanup = self.sweep(&mut show, &mut findings).await;
+
+        let mut input = FidelityInput::of(&totals, duration);
+        input.cpu_seconds = resources::cpu_time().as_secs_f64();
+        input.max_rss_bytes = resources::max_rss_bytes().unwrap_or(0);
+        if let (Some(before), Some(after)) = (throttled_before, resources::throttled()) {
+            input.throttled = after.saturating_sub(before);
+        }
+        let fidelity = Fidelity::judge(input);
+        let judge = self.judge(&totals, duration, loaded, &mut findings);
+        let failed = self.thresholds.judge(&totals, duration).iter().any(|threshold| threshold.failed());
+        let verdict = Verdict::of(fidelity.valid, failed || judge.failed());
+        findings.exit(verdict.exit());
+        if self.stop.reason() == Some(StopReason::Signal) {
+            findings.exit(Exit::Signal);
+        }
+        let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration };
+        let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
+        let report = RunReport::collect(meta, &totals, &self.thresholds, &self.trend_stats, judged, cleanup);
+        findings.complete(Some(report))
+    }
+
+    /// Asks the judges. A run that was cut short from outside, or whose scenarios flags replaced, is not held to what
+    /// it could not show: that is told and left out.
+    fn judge(&self, totals: &Totals, end: Duration, loaded: bool, findings: &mut Findings) -> JudgeReport {
+        if !loaded {
+            return JudgeReport::default();
+        }
+        let mut report = self.judges.judge(totals, end);
+        let stopped = matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control));
+        if stopped || self.replaced {
+            for sentence in report.leave_out_unjudged() {
+                findings.note(format!("not judged: {sentence}"));
+            }
+        }
+        report
+    }
+
+    /// Plays the scenarios on their worker threads, and reports meanwhile.
+    async fn load(&self, show: &mut impl FnMut(&Progress), findings: &mut Findings) -> Load {
+        let start = Instant::now();
+        let (client, program) = (self.client.clone(), Arc::clone(&self.program));
+        let factory = move |context: WorkerContext| vus(&client, &program, context);
+        let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
+        let mut workers = load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop);
+        let mut totals = Totals::new(layout, start);
+        let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
+        if let Some(handovers) = workers.reporter() {
+            let reporter =
+                Reporter { totals: &mut totals, thresholds: &self.thresholds, stop: &self.stop, names: &names };
+            if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
+                findings.note(format!("stopped early: {} {} failed", threshold.metric, threshold.expression));
+            }
+        }
+        let end = match workers.join().await {
+            Ok(Ended { at, .. }) => at,
+            Err(error) => {
+                findings.add(Exit::InvalidRun, format!("the load ended early: {}", chain(&error)));
+                Instant::now()
+            }
+        };
+        Load { totals, duration: end.saturating_duration_since(start) }
+    }
+
+    /// Runs the steps of setup or teardown. Answers whether they went well.
+    async fn phase(&self, phase: Phase, around: &mut Vec<Recorder>, findings: &mut Findings) -> bool {
+        let setup = phase == Phase::Setup;
+        let steps = if setup { &self.plan.setup } else { &self.plan.teardown };
+        if steps.is_empty() {
+            return true;
+        }
+        let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
+        let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || {
+            play_once(client, program, layout, setup)
+        });
+        let what = if setup { "setup" } else { "teardown" };
+        let (recorder, outcome) = match played.await {
+            Ok(played) => played,
+            Err(error) => {
+                findings.add(Exit::SetupFailed, format!("{what} could not run: {error}"));
+                return false;
+            }
+        };
+        around.push(recorder);
+        match outcome {
+            Some(Ok(())) => true,
+            Some(Err(error)) if setup => {
+                findings.add(Exit::SetupFailed, format!("setup failed: {}", chain(&error)));
+                false
+            }
+            // As in k6, what the run measured stands even where teardown fails.
+            Some(Err(error)) => {
+                findings.note(format!("teardown failed: {}", chain(&error)));
+                false
+            }
+            None if setup => {
+                findings.add(Exit::SetupTimeout, format!("setup took longer than {PHASE_TIMEOUT:?}"));
+                false
+            }
+            None => {
+                findings.note(format!("teardown took longer than {PHASE_TIMEOUT:?}"));
+                false
+            }
+        }
+    }
+
+    /// Deletes what the run caused, where the plan says what that is.
+    async fn sweep(&self, show: &mut impl FnMut(&Progress), findings: &mut Findings) -> Option<CleanupReport> {
+        let plan = self.cleanup.clone()?;
+        show(&Progress { phase: Phase::Cleanup { deleted: 0 }, ..Progress::default() });
+        let outcome = match Sweeper::connect(plan).await {
+            Ok(mut sweeper) => {
+                let tell = |progress: crate::cleanup::Progress| {
+                    show(&Progress { phase: Phase::Cleanup { deleted: progress.deleted }, ..Progress::default() });
+                };
+                sweeper.sweep(tell).await
+            }
+            Err(refusal) => {
+                findings.add(
+                    Exit::CleanupUnfinished,
+                    format!("cleanup could not run, test data may be left: {}", explain(&refusal)),
+                );
+                return None;
+            }
+        };
+        if !outcome.is_clean() {
+            findings.exit(Exit::CleanupUnfinished);
+            for problem in told(&outcome) {
+                findings.note(problem);
+            }
+        }
+        for note in &outcome.notes {
+            findings.note(format!("cleanup: {note}"));
+        }
+        Some(CleanupReport::from(&outcome))
+    }
+}
+
+/// What makes the VUs of one worker: each has connections and counters of its own.
+fn vus(client: &client::Shared, program: &Arc<Program>, context: WorkerContext) -> impl load::MakeVu + use<> {
+    let client = client.worker();
+    let worker = workflow::Worker::new(Arc::clone(program), context.recorder, context.index);
+    tower::service_fn(move |id: crate::measure::VuId| {
+        let traffic = Traffic::default();
+        let vu = worker.vu(id, client.vu(traffic.clone()), traffic);
+        std::future::ready(Ok::<_, std::convert::Infallible>(vu))
+    })
+}
+
+/// Plays setup's or teardown's steps once; none where they ran out of time.
+async fn play_once(
+    client: client::Shared,
+    program: Arc<Program>,
+    layout: Arc<Layout>,
+    setup: bool,
+) -> (Recorder, Option<Result<(), PhaseError>>) {
+    let start = Instant::now();
+    let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), start));
+    let traffic = Traffic::default();
+    let service = client.worker().vu(traffic.clone());
+    let steps = async {
+        if setup {
+            program.setup(service, recorder.clone(), traffic).await
+        } else {
+            program.teardown(service, recorder.clone(), traffic).await
+        }
+    };
+    let outcome = tokio::time::timeout(PHASE_TIMEOUT, steps).await.ok();
+    (recorder.swap(Recorder::new(layout, start)), outcome)
+}
+
+/// Proves before the first request that what a run will cause could be deleted.
+async fn preflight(plan: CleanupPlan) -> Result<(), Refusal> {
+    Sweeper::connect(plan).await?.preflight().await.map(|_| ())
+}
+
+/// A refusal of cleanup with what is behind it and what to do, in two lines.
+#[must_use]
+pub fn explain(refusal: &Refusal) -> String {
+    format!("{}\n    hint: {}", chain(refusal), refusal.hint())
+}
+
+/// What of an outcome a person must read.
+fn told(outcome: &CleanupOutcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(refusal) = &outcome.refused {
+        lines.push(format!("cleanup did not finish: {}", explain(refusal)));
+    }
+    lines.extend(outcome.blocked.iter().map(|blocked| format!("cleanup: {blocked}")));
+    if outcome.remaining > 0 {
+        lines.push(format!("cleanup: {} rows of test data are still there", outcome.remaining));
+    }
+    lines
+}
+
+/// A scenario's name and the selector of its samples.
+fn named(name: &str) -> (String, Selector) {
+    let metric = format!("http_req_duration{{scenario:{name}}}");
+    (name.to_owned(), Selector::parse_metric(&metric).map(|(_, selector)| selector).unwrap_or_default())
+}

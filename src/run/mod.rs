@@ -1,0 +1,20 @@
+//! The composition root: builds a run from a plan, drives it to its verdict.
+//!
+//! Everything that rooms must not know of each other meets here and nowhere else.
+
+mod compile;
+mod completed;
+mod drive;
+mod local;
+mod overrides;
+mod progress;
+mod reporter;
+pub mod resources;
+mod settings;
+
+pub use compile::{Compiled, check, compile};
+pub use completed::Completed;
+pub use drive::{Handle, explain};
+pub use overrides::Overrides;
+pub use progress::{Phase, Progress, ScenarioProgress};
+pub use settings::{Settings, Source};

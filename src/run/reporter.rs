@@ -1,0 +1,111 @@
+//! The one reporter of a run: merges what the workers hand over, judges the thresholds that
+//! abort, says how far the run has come.
+
+use super::progress::{Phase, Progress, ScenarioProgress};
+use crate::load::{self, Stop, StopReason};
+use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How often VUs are sampled and progress is told, as k6 does.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// How long after the second: the workers hand over on it, and a sample of before would be of the second before.
+const AFTER_HANDOVER: Duration = Duration::from_millis(50);
+/// How often thresholds that abort are judged, as k6 does: in samples.
+const JUDGE_EVERY: u32 = 2;
+
+/// What the reporter needs while the load lives.
+pub(super) struct Reporter<'a> {
+    pub(super) totals: &'a mut Totals,
+    pub(super) thresholds: &'a Thresholds,
+    pub(super) stop: &'a Stop,
+    /// The scenarios' names, in the order of the plan, with the selector of their samples.
+    pub(super) names: &'a [(String, Selector)],
+}
+
+// === impl Reporter ===
+
+impl Reporter<'_> {
+    /// Merges until the last worker is through. Answers with the threshold that aborted the run, if one did.
+    pub(super) async fn collect(
+        mut self,
+        mut handovers: load::Reporter,
+        progress: Arc<load::Progress>,
+        show: &mut impl FnMut(&Progress),
+    ) -> Option<ThresholdResult> {
+        let mut ticks = tokio::time::interval_at(self.totals.start() + SAMPLE + AFTER_HANDOVER, SAMPLE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut aborted = None;
+        let mut tick = 0;
+        let mut before: Vec<u64> = vec![0; self.names.len()];
+        loop {
+            tokio::select! {
+                handover = handovers.receive() => {
+                    let Some(mut handover) = handover else { break };
+                    self.totals.merge(&handover.recorder);
+                    handover.recorder.clear();
+                    handovers.give_back(handover.worker, handover.recorder);
+                }
+                _ = ticks.tick() => {
+                    tick += 1;
+                    self.totals.sample_vus();
+                    show(&self.progress(&progress, &mut before));
+                    if aborted.is_none() && tick % JUDGE_EVERY == 0 {
+                        aborted = self.judge();
+                    }
+                }
+            }
+        }
+        self.totals.sample_vus();
+        aborted
+    }
+
+    /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
+    fn judge(&mut self) -> Option<ThresholdResult> {
+        let elapsed = Instant::now().saturating_duration_since(self.totals.start());
+        let failed = self.thresholds.abort(self.totals, elapsed)?;
+        self.stop.drain(StopReason::Threshold);
+        Some(failed)
+    }
+
+    fn progress(&self, load: &load::Progress, before: &mut [u64]) -> Progress {
+        let now = Instant::now();
+        let end = now.saturating_duration_since(self.totals.start());
+        let scenarios = load
+            .scenarios(now)
+            .into_iter()
+            .zip(self.names)
+            .zip(before)
+            .map(|((scenario, (name, selector)), before)| {
+                let done = scenario.completed;
+                let per_second = done.saturating_sub(*before);
+                *before = done;
+                let duration = self.totals.trend(MetricId::HTTP_REQ_DURATION, selector, end);
+                let (failed, requests) = match self.totals.metric(MetricId::HTTP_REQ_FAILED, selector, end) {
+                    Some(Reading::Rate(share)) => (share.passes, share.total),
+                    _ => (0, 0),
+                };
+                #[allow(clippy::cast_precision_loss, reason = "a share for people")]
+                let of_iterations = scenario.target.map(|target| done as f64 / target.max(1) as f64);
+                let of_time = scenario.duration.map(|all| scenario.elapsed.as_secs_f64() / all.as_secs_f64().max(1e-9));
+                #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
+                ScenarioProgress {
+                    name: name.clone(),
+                    share: of_iterations.or(of_time).unwrap_or(0.0).min(1.0),
+                    elapsed: scenario.elapsed,
+                    planned: scenario.duration,
+                    vus: u32::try_from(scenario.active_vus).unwrap_or(u32::MAX),
+                    vus_made: u32::try_from(scenario.made_vus).unwrap_or(u32::MAX),
+                    iterations: done,
+                    iterations_planned: scenario.target,
+                    iterations_per_second: per_second as f64,
+                    p95_ms: duration.quantile(0.95).map(|figure| figure.value),
+                    failed,
+                    requests,
+                }
+            })
+            .collect();
+        Progress { phase: Phase::Load, scenarios }
+    }
+}

@@ -1,0 +1,63 @@
+//! What a run is given beside its plan.
+
+use super::Overrides;
+use crate::client;
+use crate::plan::Variables;
+use crate::report::TrendStats;
+use crate::semconv::RunId;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// The plan's text, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// How messages call it: its path, or `-`.
+    pub name: String,
+    /// Its bytes; they need not be UTF-8.
+    pub bytes: Vec<u8>,
+    /// Where its data files are.
+    pub directory: PathBuf,
+}
+
+/// What a run is given beside its plan.
+#[derive(Clone)]
+pub struct Settings {
+    /// The run's id.
+    pub run: RunId,
+    /// What `${}` is filled from.
+    pub variables: Variables,
+    /// What flags change about the plan.
+    pub overrides: Overrides,
+    /// What flags change about the client.
+    pub client: client::Overrides,
+    /// `--tag`: tags of every sample.
+    pub tags: Vec<(String, String)>,
+    /// `--workers`; none is as many as cores.
+    pub workers: Option<NonZeroUsize>,
+    /// `--execution-segment A:B`.
+    pub segment: Option<String>,
+    /// `--execution-segment-sequence`.
+    pub segment_sequence: Option<String>,
+    /// `--summary-trend-stats`.
+    pub trend_stats: TrendStats,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// A run of this id with nothing but variables: what no flag at all gives.
+    #[must_use]
+    pub fn new(run: RunId, variables: Variables) -> Self {
+        Self {
+            run,
+            variables,
+            overrides: Overrides::default(),
+            client: client::Overrides::default(),
+            tags: Vec::new(),
+            workers: None,
+            segment: None,
+            segment_sequence: None,
+            trend_stats: TrendStats::default(),
+        }
+    }
+}
