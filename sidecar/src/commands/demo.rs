@@ -1,0 +1,211 @@
+//! `pacecar demo`: the front door. A sample API on a real Postgres, a short run of the ready plan
+//! `tenant-workflow`, its cleanup, and the proof that real rows are untouched.
+
+use super::run::{Left, watch};
+use crate::cli::DemoArgs;
+use crate::demo::{Demo, DemoSettings, RealDigest};
+use crate::signals::StopSignals;
+use crate::{logging, output};
+use pacecar::plan::{Span, Spanned, Stage, Variables};
+use pacecar::report::{self, Exit, Figures, RunReport, Style, Verdict};
+use pacecar::run::{self, Completed, Overrides, Settings, Source};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The plan that the demo plays: the ready one, shortened by flags anybody can give.
+const PLAN: &str = include_str!("../../../config/tenant-workflow.yaml");
+const PROMPTS: &str = include_str!("../../../config/prompts.json");
+/// How many tenants' users come: one after the other over `RAMP`, as people do, and all of them for `HOLD`.
+const VUS: u32 = 20;
+const RAMP: Duration = Duration::from_secs(3);
+const HOLD: Duration = Duration::from_secs(9);
+/// What the demo leaves behind: the figures of its run.
+const REPORT: &str = "pacecar-demo.json";
+
+pub(crate) async fn execute(args: DemoArgs) -> Exit {
+    let mut signals = match StopSignals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::error(&format!("signals cannot be handled: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let settings = DemoSettings { database_url: args.database_url.clone(), port: args.port };
+    output::message("Starting a sample API and its database …\n");
+    let starting = Demo::start(settings);
+    tokio::pin!(starting);
+    let started = tokio::select! {
+        started = &mut starting => started,
+        // What is started by now is stopped again, and awaited, when the future is dropped.
+        () = signals.next() => {
+            output::message("\npacecar: stopping\n");
+            return Exit::Signal;
+        }
+    };
+    let demo = match started {
+        Ok(demo) => demo,
+        Err(error) => {
+            output::error(&format!("the demo cannot start: {}", super::chain(&error)));
+            return Exit::Refused;
+        }
+    };
+    // The same signals to the end: one that comes between two phases is not lost.
+    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, &mut signals).await };
+    match demo.stop().await {
+        Ok(()) => exit,
+        Err(error) => {
+            output::error(&format!("the demo did not stop cleanly: {}", super::chain(&error)));
+            Exit::choose([exit, Exit::CleanupUnfinished])
+        }
+    }
+}
+
+/// Keeps the API up until somebody stops it.
+async fn serve(demo: &Demo, signals: &mut StopSignals) -> Exit {
+    output::result(&format!("{}\n", demo.api_url));
+    output::message(&format!(
+        "\nThe sample API is up, with {users}. Play with it from another terminal:\n\n  \
+         {program} run -e API_URL={api}{database} -u 20 -d 15s config/tenant-workflow.yaml\n\n\
+         Ctrl-C stops it and removes what it made.\n",
+        users = "the users of config/tenant-workflow.yaml (test-1-1@example.com …, password `secret`)",
+        program = program(),
+        api = demo.api_url,
+        // The temporary cluster's URL is no secret: it goes with the demo, and listens on loopback only.
+        database = if demo.temporary_postgres {
+            format!(" -e DATABASE_URL='{}'", demo.database_url)
+        } else {
+            " -e DATABASE_URL=\"$DATABASE_URL\"".to_owned()
+        },
+    ));
+    signals.next().await;
+    Exit::Passed
+}
+
+/// The story: what is there, the tenants, what they made, that it is gone.
+async fn show(demo: &Demo, signals: &mut StopSignals) -> Exit {
+    output::result(&opening(demo));
+    let before = tokio::select! {
+        before = demo.real_digest() => before,
+        () = signals.next() => return Exit::Signal,
+    };
+    let before = match before {
+        Ok(rows) => rows,
+        Err(error) => return failed("the real rows cannot be counted", &error),
+    };
+    let completed = match play(demo).await {
+        Ok(completed) => completed,
+        Err(exit) => return exit,
+    };
+    let after = match demo.real_digest().await {
+        Ok(rows) => rows,
+        Err(error) => return failed("the real rows cannot be counted", &error),
+    };
+    // Counted by the demo itself: the sweep's word is not taken for it.
+    let left = match demo.counts().await {
+        Ok(counts) => counts.test_chats,
+        Err(error) => return failed("the test rows cannot be counted", &error),
+    };
+    if let Some(finished) = &completed.report {
+        let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
+        output::result(&report::text(finished, style));
+        output::file(Path::new(REPORT), "the report", &format!("{:#}\n", report::summary(finished)));
+        output::result(&closing(finished, left, &before, &after));
+    }
+    for problem in &completed.problems {
+        output::error(problem);
+    }
+    if before == after && left == 0 {
+        return completed.exit;
+    }
+    output::error("the database is not what it was: this must never happen");
+    Exit::choose([completed.exit, Exit::CleanupUnfinished])
+}
+
+/// Runs the ready plan against the sample API.
+async fn play(demo: &Demo) -> Result<Completed, Exit> {
+    let directory = tempfile::tempdir().map_err(|error| failed("no temporary directory", &error))?;
+    let prompts = directory.path().join("prompts.json");
+    std::fs::write(prompts, PROMPTS).map_err(|error| failed("the prompts cannot be written", &error))?;
+    let source = Source {
+        name: "config/tenant-workflow.yaml".to_owned(),
+        bytes: PLAN.into(),
+        directory: PathBuf::from(directory.path()),
+    };
+    let given = [("API_URL", demo.api_url.as_str()), ("DATABASE_URL", demo.database_url.as_str())];
+    // Nothing else: the demo must not depend on what happens to be in the environment.
+    let variables = Variables::new(given.map(|(key, value)| (key.to_owned(), value.to_owned())), []);
+    let mut settings = Settings::new(super::new_run_id(), variables);
+    let stage = |duration| Stage { duration, target: Spanned::new(f64::from(VUS), Span::NONE) };
+    settings.overrides = Overrides { stages: vec![stage(RAMP), stage(HOLD)], ..Overrides::default() };
+    let (compiled, diagnostics) = run::compile(&source, settings);
+    output::message(&diagnostics.to_string());
+    let compiled = compiled.ok_or(Exit::InvalidPlan)?;
+    watch(compiled, false).await.map_err(|left| match left {
+        Left::Unable => Exit::Refused,
+        // No word on rows: the demo takes away what its API wrote when it stops.
+        Left::AtOnce => Exit::Signal,
+    })
+}
+
+fn opening(demo: &Demo) -> String {
+    let database = if demo.temporary_postgres {
+        "a temporary Postgres, which goes when the demo ends"
+    } else {
+        "the one of DATABASE_URL"
+    };
+    format!(
+        "\npacecar plays the tenants of an API, says how the API took it,\n\
+         and deletes every row it caused.\n\n  \
+         1  a database     {database}\n  \
+         2  a sample API   {api}: login, profile, chat;\n                    \
+         real customers' rows stand beside the test users'\n  \
+         3  the tenants    {VUS} users for {seconds} s, as config/tenant-workflow.yaml says:\n                    \
+         log in → read the profile → ask the LLM\n\n",
+        api = demo.api_url,
+        seconds = (RAMP + HOLD).as_secs(),
+    )
+}
+
+fn closing(report: &RunReport, left: u64, before: &RealDigest, after: &RealDigest) -> String {
+    let p95 = report.metric("http_req_duration").and_then(|metric| match &metric.figures {
+        Figures::Trend(trend) => trend.get("p(95)"),
+        _ => None,
+    });
+    let p95 = p95.map_or_else(|| "no request".to_owned(), |figure| format!("{:.1} ms", figure.value));
+    let (found, deleted) = report.cleanup.as_ref().map_or((0, 0), |cleanup| {
+        let sum = |of: fn(&report::TableReport) -> u64| cleanup.tables.iter().map(of).sum::<u64>();
+        (sum(|table| table.found), sum(|table| table.deleted))
+    });
+    let verdict = match report.run.verdict {
+        Verdict::Pass => "pass: every threshold of the plan holds",
+        Verdict::Fail => "fail: a threshold of the plan does not hold; is the machine busy with something else?",
+        Verdict::Invalid => "invalid: this machine is too busy to measure on",
+    };
+    let real = if before == after { "untouched, to the byte" } else { "CHANGED" };
+    format!(
+        "  What happened\n\n    \
+         verdict        {verdict}\n    \
+         p95            {p95}\n    \
+         rows made      {found}\n    \
+         rows deleted   {deleted}\n    \
+         rows left      {left} left\n    \
+         real rows      {count} before, {count_after} after: {real}\n    \
+         report         {REPORT}\n\n  \
+         Next:  {program} demo --serve\n         \
+         keeps the API up and prints the command that plays the tenants from another terminal.\n         \
+         Then write a plan of your own: docs/first-plan.md\n\n",
+        program = program(),
+        count = before.rows,
+        count_after = after.rows,
+    )
+}
+
+/// How this program was called, so that what is printed can be copied.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "pacecar".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> Exit {
+    output::error(&format!("{what}: {}", super::chain(error)));
+    Exit::Refused
+}

@@ -1,0 +1,174 @@
+//! `pacecar run`: one finite run.
+
+use super::plan::{self, PlanFile};
+use crate::cli::{RunArgs, assignments};
+use crate::progress::ProgressLines;
+use crate::signals::StopSignals;
+use crate::{logging, output};
+use pacecar::client;
+use pacecar::plan::{Span, Spanned, Stage, units};
+use pacecar::report::{self, Exit, Style, TrendStats};
+use pacecar::run::{self, Compiled, Completed, Overrides, Settings};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) async fn execute(args: RunArgs) -> Exit {
+    let later = args.not_yet();
+    if !later.is_empty() {
+        output::error(&format!("{}: not yet", later.join(", ")));
+        return Exit::InvalidPlan;
+    }
+    let settings = match settings(&args) {
+        Ok(settings) => settings,
+        Err(problems) => {
+            for problem in problems {
+                output::error(&problem);
+            }
+            return Exit::InvalidPlan;
+        }
+    };
+    let source = match plan::read(&args.plan) {
+        PlanFile::Read(source) => source,
+        PlanFile::Refused => return Exit::InvalidPlan,
+    };
+    let (compiled, diagnostics) = run::compile(&source, settings);
+    output::message(&diagnostics.to_string());
+    let Some(compiled) = compiled else { return Exit::InvalidPlan };
+    let summary_export = args.summary_export.clone().or_else(|| compiled.summary_file());
+    drive(compiled, args.quiet, summary_export).await
+}
+
+/// Drives a compiled plan, with progress and signals, and prints its summary.
+pub(crate) async fn drive(compiled: Compiled, quiet: bool, summary_export: Option<PathBuf>) -> Exit {
+    let cleans_up = compiled.cleans_up();
+    match watch(compiled, quiet).await {
+        Ok(completed) => finish(&completed, summary_export),
+        Err(Left::Unable) => Exit::Refused,
+        Err(Left::AtOnce) if cleans_up => {
+            output::error("left at once: test data may be left; pacecar cleanup PLAN deletes it");
+            Exit::choose([Exit::CleanupUnfinished, Exit::Signal])
+        }
+        Err(Left::AtOnce) => Exit::Signal,
+    }
+}
+
+/// Why a run has no end of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It did not begin, and why was told.
+    Unable,
+    /// A second signal: neither summary nor cleanup.
+    AtOnce,
+}
+
+/// Drives a compiled plan with progress. A second signal ends it at once: then cleanup has not run.
+pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, Left> {
+    let mut signals = match StopSignals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::error(&format!("signals cannot be handled: {error}"));
+            return Err(Left::Unable);
+        }
+    };
+    let handle = compiled.handle();
+    let mut lines = ProgressLines::new(quiet);
+    let teller = lines.teller();
+    let execution = compiled.execute(|progress| lines.show(progress));
+    tokio::pin!(execution);
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            completed = &mut execution => return Ok(completed),
+            () = signals.next() => {
+                if asked {
+                    return Err(Left::AtOnce);
+                }
+                asked = true;
+                teller.say("\npacecar: stopping; once more to leave at once, without cleanup\n");
+                handle.stop_by_signal();
+            }
+        }
+    }
+}
+
+/// Prints the summary, writes what was asked for, says what went wrong, and answers with the exit code.
+fn finish(completed: &Completed, summary_export: Option<PathBuf>) -> Exit {
+    if let Some(finished) = &completed.report {
+        let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
+        output::result(&report::text(finished, style));
+        if let Some(file) = summary_export {
+            output::file(&file, "the summary", &format!("{:#}\n", report::summary(finished)));
+        }
+    }
+    for problem in &completed.problems {
+        output::error(problem);
+    }
+    completed.exit
+}
+
+/// What the flags say, or every flag that cannot be right.
+fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
+    let mut problems = Vec::new();
+    let duration = args.duration.as_deref().and_then(|text| keep(units::duration(text), "--duration", &mut problems));
+    let stages = args.stages.iter().filter_map(|text| keep(stage(text), "--stage", &mut problems)).collect();
+    let thresholds = args
+        .thresholds
+        .iter()
+        .filter_map(|text| keep(pacecar::measure::threshold::threshold_from_text(text), "--threshold", &mut problems))
+        .collect();
+    let tags = keep(assignments("--tag", &args.tags), "", &mut problems).unwrap_or_default();
+    let variables = plan::variables(&args.env).map_err(|problem| problems.push(problem)).unwrap_or_default();
+    let trend_stats = match args.summary_trend_stats.as_deref() {
+        None => TrendStats::default(),
+        Some(list) => keep(list.parse(), "--summary-trend-stats", &mut problems).unwrap_or_default(),
+    };
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Settings {
+        run: super::new_run_id(),
+        variables,
+        overrides: Overrides {
+            vus: args.vus,
+            duration,
+            iterations: args.iterations,
+            stages,
+            scenarios: args.scenarios.clone(),
+            thresholds,
+            no_thresholds: args.no_thresholds,
+            no_cleanup: args.no_cleanup,
+        },
+        client: client::Overrides {
+            rps: args.rps.map(f64::from),
+            max_redirects: args.max_redirects,
+            user_agent: args.user_agent.clone(),
+            insecure_skip_tls_verify: args.insecure_skip_tls_verify,
+            no_connection_reuse: args.no_connection_reuse,
+            ..client::Overrides::default()
+        },
+        tags,
+        workers: args.workers,
+        segment: args.execution_segment.clone(),
+        segment_sequence: args.execution_segment_sequence.clone(),
+        trend_stats,
+    })
+}
+
+/// The value, or one more problem.
+fn keep<T, E: std::fmt::Display>(read: Result<T, E>, flag: &str, problems: &mut Vec<String>) -> Option<T> {
+    match read {
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.push(if flag.is_empty() { error.to_string() } else { format!("{flag}: {error}") });
+            None
+        }
+    }
+}
+
+/// Reads `D:N`.
+fn stage(text: &str) -> Result<Stage, String> {
+    let (duration, target) = text.split_once(':').ok_or("expected DURATION:VUS, e.g. 30s:50")?;
+    let duration: Duration = units::duration(duration).map_err(|error| error.to_string())?;
+    let target: u32 = target.trim().parse().map_err(|_| format!("{target:?} is not a number of VUs"))?;
+    Ok(Stage { duration, target: Spanned::new(f64::from(target), Span::NONE) })
+}

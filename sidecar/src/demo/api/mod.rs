@@ -1,0 +1,128 @@
+//! The sample API: a multi-tenant service of the usual shape.
+//!
+//! Login, profile, a chat that asks a language model (a stand-in of settable latency) and writes
+//! one committed row for each answer. Errors are JSON, bodies are bounded, every wait is too.
+
+mod auth;
+mod chat;
+mod error;
+mod llm;
+mod pool;
+mod settings;
+mod tokens;
+
+pub(super) use settings::ApiSettings;
+pub(crate) use settings::SettingError;
+
+use super::store::StoreError;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::{delete, get, post};
+use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use deadpool_postgres::Pool;
+use error::ApiError;
+use llm::Llm;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokens::Tokens;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The largest body that is read.
+const BODY_MAX: usize = 64 * 1024;
+
+/// What the handlers share.
+struct Shared {
+    pool: Pool,
+    tokens: Tokens,
+    llm: Llm,
+    /// A hash that no password fits: an unknown user costs the same time as a wrong password.
+    nobody: String,
+}
+
+/// The API, ready to serve.
+pub(super) struct Api {
+    shared: Arc<Shared>,
+    /// Closes idle connections; ended by `Drop`.
+    reaper: JoinHandle<()>,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// Opens the pool and its first connections.
+    pub(super) async fn start(database_url: &str, settings: ApiSettings) -> Result<Self, StoreError> {
+        let pool = pool::open(database_url, &settings)?;
+        pool::warm(&pool, settings.pool_min).await;
+        let reaper = tokio::spawn(pool::reap(pool.clone(), settings.pool_min, settings.pool_idle));
+        let nobody = super::store::hash_password(b"")?;
+        let shared = Shared { pool, tokens: Tokens::default(), llm: Llm::new(&settings), nobody };
+        Ok(Self { shared: Arc::new(shared), reaper })
+    }
+
+    /// Serves until `stopped` says so or its sender is gone; open requests get `farewell`.
+    pub(super) async fn serve(self, listener: TcpListener, stopped: oneshot::Receiver<()>, farewell: Duration) {
+        let router = router(Arc::clone(&self.shared));
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let (asked, leave) = oneshot::channel::<()>();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+            let _ = stopped.await;
+            drop(asked);
+        });
+        let serving = serving.into_future();
+        tokio::pin!(serving);
+        tokio::select! {
+            _ = &mut serving => return,
+            _ = leave => {}
+        }
+        let _ = tokio::time::timeout(farewell, serving).await;
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.reaper.abort();
+        self.shared.pool.close();
+    }
+}
+
+// === helpers ===
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/auth/v1/token", post(auth::token))
+        .route("/auth/v1/signup", post(auth::signup))
+        .route("/api/user/profile", get(auth::profile))
+        .route("/api/llm/chat", post(chat::chat))
+        .route("/api/chats/{id}", delete(chat::delete))
+        .route("/api/llm/stats", get(stats))
+        .route("/api/llm/health", get(health))
+        .route("/healthz", get(health))
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(shared)
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn stats(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let pool = shared.pool.status();
+    let calls = shared.llm.calls();
+    Json(json!({
+        "requests": calls.requests,
+        "cacheHits": calls.cache_hits,
+        "togetherAI": { "requests": calls.requests.saturating_sub(calls.cache_hits), "failures": calls.failures },
+        "pool": {
+            "max": pool.max_size,
+            "used": pool.size.saturating_sub(pool.available),
+            "pending": pool.waiting,
+        },
+    }))
+}

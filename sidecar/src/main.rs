@@ -1,0 +1,74 @@
+//! The program `pacecar`: reads the command line, runs one command, exits with its code.
+
+mod cli;
+mod commands;
+mod demo;
+mod logging;
+mod output;
+mod progress;
+mod signals;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use cli::{Cli, Command};
+use pacecar::report::Exit;
+use std::process::ExitCode;
+
+/// Returns memory to the system sooner and costs less per small allocation than the system's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    logging::install(&cli.log);
+    let exit = match dispatch(cli.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            output::error(&format!("the runtime cannot start: {error}"));
+            Exit::InvalidPlan
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn dispatch(command: Command) -> std::io::Result<Exit> {
+    match command {
+        Command::Check(args) => Ok(commands::check::execute(&args)),
+        Command::Schema => Ok(commands::schema::execute()),
+        Command::Run(args) => Ok(runtime()?.block_on(commands::run::execute(*args))),
+        Command::Cleanup(args) => Ok(runtime()?.block_on(commands::cleanup::execute(args))),
+        Command::Demo(args) => Ok(runtime()?.block_on(commands::demo::execute(args))),
+        Command::Canary(_) => Ok(not_yet("canary")),
+        Command::Tune(_) => Ok(not_yet("tune")),
+        Command::Compare(_) => Ok(not_yet("compare")),
+        Command::Merge(_) => Ok(not_yet("merge")),
+        Command::Report(_) => Ok(not_yet("report")),
+        Command::Status(_) => Ok(not_yet("status")),
+        Command::Pause(_) => Ok(not_yet("pause")),
+        Command::Resume(_) => Ok(not_yet("resume")),
+        Command::Scale(_) => Ok(not_yet("scale")),
+        Command::Stop(_) => Ok(not_yet("stop")),
+    }
+}
+
+/// Everything but the load runs on one thread: the workers have threads and runtimes of their own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Help and version are answers; anything else is a flag that cannot be right.
+fn usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print();
+    match (error.kind(), printed) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::from(Exit::InvalidPlan.code()),
+    }
+}
+
+fn not_yet(command: &str) -> Exit {
+    output::error(&format!("{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup` and `demo` work."));
+    Exit::InvalidPlan
+}
