@@ -1,0 +1,34 @@
+# What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## This list
+	@echo 'pacecar plays the tenants of an API at a controlled rate, says why it is slow,'
+	@echo 'and deletes every row that it caused.'
+	@echo
+	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Only some tests:      cargo test --workspace --all-features NAME'
+	@echo 'Your own plan:        cargo run --release -p pacecar-sidecar -- run config/tenant-workflow.yaml -e API_URL=…'
+	@echo 'How to change things: CONTRIBUTING.md, and ARCHITECTURE.md for the map.'
+
+demo: ## Builds, then shows the main job against a real API on a real Postgres (DATABASE_URL: on yours)
+	@scripts/ensure.sh rust cc $(if $(DATABASE_URL),,postgres)
+	cargo run --release -p pacecar-sidecar -- demo
+
+test: ## Every test: units, documentation, architecture, end to end on a real Postgres
+	@scripts/ensure.sh rust cc postgres
+	cargo test --workspace --all-features
+
+lint: ## Format, clippy, documentation, unused and too many dependencies
+	@scripts/ensure.sh rust cc
+	@scripts/lint.sh
+
+bench: ## Requests per CPU-second side by side with k6 and wrk (BENCH_ARGS=--gate fails below what must hold)
+	@scripts/ensure.sh rust cc python wrk
+	benches/peers/run.sh $(BENCH_ARGS)
+
+clean: ## Deletes target/, the tools that were installed there too
+	cargo clean

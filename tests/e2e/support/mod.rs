@@ -1,0 +1,20 @@
+//! What the tests stand on: the program, plans, a database, the sample API, a hostile server.
+
+pub(crate) mod api;
+pub(crate) mod guardian;
+pub(crate) mod hostile;
+pub(crate) mod json;
+pub(crate) mod plan;
+pub(crate) mod postgres;
+pub(crate) mod program;
+
+pub(crate) use hostile::{Mode, Server};
+pub(crate) use plan::PlanFile;
+pub(crate) use program::{Ended, Pacecar};
+
+use std::path::PathBuf;
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
