@@ -3,7 +3,7 @@
 .PHONY: help demo test lint bench clean
 
 help: ## This list
-	@echo 'pacecar plays the tenants of an API at a controlled rate, says why it is slow,'
+	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
 	@echo 'and deletes every row that it caused.'
 	@echo
 	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
