@@ -1,4 +1,4 @@
-//! Ctrl-C: once stops gently, twice at once.
+//! Ctrl-C, SIGTERM and a terminal that closes: once stops gently, twice at once.
 
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,7 @@ scenarios: { main: { executor: constant-vus, vus: 2, duration: 2m } }
 
 #[test]
 fn one_signal_stops_gently_with_teardown_and_summary() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let server = Server::start(Mode::Api);
         let run = Pacecar::run(&long().path()).set("API_URL", server.url()).start();
         server.wait_for(10);
