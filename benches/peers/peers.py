@@ -51,9 +51,9 @@ class Cores:
 
 
 def measure(command, core, limit, environment):
-    """Runs a command on a core: its output, CPU seconds, peak memory in bytes and wall seconds."""
+    """Runs a command on a core: its output, CPU seconds, peak memory in bytes and the core's share that others took."""
     with tempfile.TemporaryFile() as output:
-        begun = time.monotonic()
+        begun, busy = time.monotonic(), busy_seconds(core)
         child = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
             stdout=output,
@@ -62,12 +62,22 @@ def measure(command, core, limit, environment):
             env=environment,
         )
         usage = wait(child, begun + limit)
-        wall = time.monotonic() - begun
+        wall, busy = time.monotonic() - begun, busy_seconds(core) - busy
         output.seek(0)
         text = output.read().decode(errors="replace")
     if child.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit {child.returncode}\n{text}")
-    return text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, wall
+    cpu = usage.ru_utime + usage.ru_stime
+    return text, cpu, usage.ru_maxrss * 1024, max(busy - cpu, 0.0) / wall
+
+
+def busy_seconds(core):
+    """How long the core has worked, for whomever: who shares it takes cache from what is measured."""
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _, _, irq, softirq, *_ = map(int, line.split()[1:])
+            return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def wait(child, deadline):
@@ -96,8 +106,8 @@ class Client:
     def run(self, core, **how):
         command, count = self.command(**how)
         environment = {**os.environ, "K6_NO_USAGE_REPORT": "true", "NO_COLOR": "1"}
-        text, cpu, memory, wall = measure(command, core, (how.get("seconds") or 5) + 40, environment)
-        return {"requests": count(text), "cpu_seconds": cpu, "max_rss_bytes": memory, "wall_seconds": wall}
+        text, cpu, memory, others = measure(command, core, (how.get("seconds") or 5) + 40, environment)
+        return {"requests": count(text), "cpu_seconds": cpu, "max_rss_bytes": memory, "others": others}
 
 
 class Pacecar(Client):
@@ -160,11 +170,14 @@ def compare(options, url, folder):
             client.startup = client.run(cores.client, vus=1, iterations=1)["cpu_seconds"]
 
     rates = {name: [] for name in clients}
+    others = {name: [] for name in clients}
     for number in range(options.rounds):
         for name, client in clients.items():
             run = client.run(cores.client, vus=CONNECTIONS, seconds=options.seconds)
             rates[name].append(run["requests"] / max(run["cpu_seconds"] - client.startup, 1e-9))
-            print(f"round {number + 1}: {name}: {rates[name][-1]:,.0f} requests per CPU-second", file=sys.stderr)
+            others[name].append(run["others"])
+            rate, taken = rates[name][-1], run["others"]
+            print(f"round {number + 1}: {name}: {rate:,.0f} requests per CPU-second, core {taken:.0%} others'", file=sys.stderr)
 
     memory = {}
     for name, client in clients.items():
@@ -176,6 +189,7 @@ def compare(options, url, folder):
     result = {
         "connections": CONNECTIONS,
         "requests_per_cpu_second": {name: spread(values) for name, values in rates.items()},
+        "core_share_of_others": {name: spread(values) for name, values in others.items()},
         "startup_cpu_seconds": {name: client.startup for name, client in clients.items()},
         "max_rss_bytes_at_1000_vus": memory,
         "ratios": {},
