@@ -45,7 +45,8 @@ impl Findings {
 }
 
 /// An error with all that is behind it, in one line: `starting worker 1: too many open files`.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -13,7 +13,7 @@ pub mod resources;
 mod settings;
 
 pub use compile::{Compiled, check, compile};
-pub use completed::Completed;
+pub use completed::{Completed, chain};
 pub use drive::{Handle, explain};
 pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};

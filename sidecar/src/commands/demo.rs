@@ -45,7 +45,7 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
     let demo = match started {
         Ok(demo) => demo,
         Err(error) => {
-            output::error(&format!("the demo cannot start: {}", super::chain(&error)));
+            output::error(&format!("the demo cannot start: {}", run::chain(&error)));
             return Exit::Refused;
         }
     };
@@ -54,7 +54,7 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
     match demo.stop().await {
         Ok(()) => exit,
         Err(error) => {
-            output::error(&format!("the demo did not stop cleanly: {}", super::chain(&error)));
+            output::error(&format!("the demo did not stop cleanly: {}", run::chain(&error)));
             Exit::choose([exit, Exit::CleanupUnfinished])
         }
     }
@@ -206,6 +206,6 @@ fn program() -> String {
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> Exit {
-    output::error(&format!("{what}: {}", super::chain(error)));
+    output::error(&format!("{what}: {}", run::chain(error)));
     Exit::Refused
 }

@@ -13,15 +13,3 @@ use pacecar::semconv::RunId;
 pub(crate) fn new_run_id() -> RunId {
     RunId::new(fastrand::u64(..))
 }
-
-/// An error with all that is behind it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
