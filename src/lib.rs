@@ -1,6 +1,5 @@
-//! pacecar plays the tenants of a multi-tenant API at a controlled rate, joins every
-//! request with what the API, its Postgres pool and its threads were doing, and deletes
-//! every row that it caused.
+//! pacecar plays the tenants of a multi-tenant API at a controlled rate, measures every
+//! request on two clocks, judges the run, and deletes the rows that it caused.
 //!
 //! This crate has two halves.
 //!
