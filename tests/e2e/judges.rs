@@ -3,14 +3,14 @@
 use crate::support::json::at;
 use crate::support::{Mode, Pacecar, PlanFile, Server};
 
-/// A short spike against a target that answers at once, with `judge:` as given.
-fn spike(judge: &str) -> PlanFile {
+/// A short spike against a target that answers at once, with `judge:` and the pause between iterations as given.
+fn spike(judge: &str, think: &str) -> PlanFile {
     PlanFile::new(format!(
         "
 name: spike
 base_url: ${{API_URL}}
 workflow:
-  - {{ name: home, request: GET /, think: 10ms }}
+  - {{ name: home, request: GET /, think: {think} }}
 scenarios:
   spike:
     executor: ramping-vus
@@ -28,6 +28,7 @@ fn a_target_that_takes_the_spike_passes_and_says_so() {
     let plan = spike(
         "{ recovery: { metric: http_req_response_time, stat: p(95), within: 3s, factor: 50 }, \
          breaking_point: { metric: http_req_response_time, stat: p(95), limit: 10000, failed: 0.1 } }",
+        "10ms",
     );
     let ended = Pacecar::run(&plan.path()).set("API_URL", server.url()).end().expect_code(0);
     let summary = ended.summary();
@@ -40,7 +41,8 @@ fn a_target_that_takes_the_spike_passes_and_says_so() {
 #[test]
 fn what_cannot_be_judged_fails_and_says_why() {
     let server = Server::start(Mode::Api);
-    let plan = spike("{ drift: { metric: http_req_response_time, stat: p(95), per_hour: 0.05 } }");
+    // Two iterations a second for the three seconds for which the load is held: far too few to judge, on any machine.
+    let plan = spike("{ drift: { metric: http_req_response_time, stat: p(95), per_hour: 0.05 } }", "500ms");
     let ended = Pacecar::run(&plan.path()).set("API_URL", server.url()).end().expect_code(99);
     assert_eq!(at(&ended.summary(), &["pacecar", "judge", "drift", "verdict"]), "fail", "{ended}");
     assert!(ended.stdout.contains("cannot be judged"), "{ended}");
@@ -49,7 +51,7 @@ fn what_cannot_be_judged_fails_and_says_why() {
 #[test]
 fn flags_that_replace_the_scenarios_leave_the_judges_out_with_a_word() {
     let server = Server::start(Mode::Api);
-    let plan = spike("{ recovery: { metric: http_req_response_time, stat: p(95), within: 3s, factor: 1.2 } }");
+    let plan = spike("{ recovery: { metric: http_req_response_time, stat: p(95), within: 3s, factor: 1.2 } }", "10ms");
     let ended = Pacecar::run(&plan.path()).set("API_URL", server.url()).args(["-i", "3"]).end().expect_code(0);
     assert!(ended.stderr.contains("not judged"), "{ended}");
     assert!(at(&ended.summary(), &["pacecar"]).get("judge").is_none(), "{ended}");
@@ -57,7 +59,7 @@ fn flags_that_replace_the_scenarios_leave_the_judges_out_with_a_word() {
 
 #[test]
 fn a_judge_of_something_that_is_not_measured_is_104() {
-    let plan = spike("{ drift: { metric: http_req_respons_time, stat: p(95), per_hour: 0.05 } }");
+    let plan = spike("{ drift: { metric: http_req_respons_time, stat: p(95), per_hour: 0.05 } }", "10ms");
     let ended = Pacecar::run(&plan.path()).set("API_URL", "http://127.0.0.1:1").end().expect_code(104);
     assert!(ended.stderr.contains("http_req_respons_time"), "{ended}");
 }
