@@ -17,6 +17,8 @@ pub mod cleanup;
 #[cfg(feature = "engine")]
 pub mod client;
 #[cfg(feature = "engine")]
+pub mod correlate;
+#[cfg(feature = "engine")]
 pub mod guard;
 #[cfg(feature = "engine")]
 pub mod judge;

@@ -1,0 +1,5 @@
+//! Joins what the generator saw with what the API, its pool and its threads say.
+
+mod intake;
+
+pub use intake::{Intake, MetricPoint, MetricValue, ServerSpan, SpanKind};
