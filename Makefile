@@ -1,6 +1,6 @@
 # What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo demo-node test lint bench clean
 
 help: ## This list
 	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
@@ -8,7 +8,7 @@ help: ## This list
 	@echo
 	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Only some tests:      cargo test --workspace --all-features NAME'
 	@echo 'Your own plan:        cargo run --release -p pacecar-sidecar -- run config/tenant-workflow.yaml -e API_URL=…'
@@ -17,6 +17,11 @@ help: ## This list
 demo: ## Builds, then shows the main job against a real API on a real Postgres (DATABASE_URL: on yours)
 	@scripts/ensure.sh rust cc $(if $(DATABASE_URL),,postgres)
 	cargo run --release -p pacecar-sidecar -- demo
+
+demo-node: ## The same with a Node service in the sample API's place: examples/node-api
+	@scripts/ensure.sh rust cc node $(if $(DATABASE_URL),,postgres)
+	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
+	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
 
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres
 	@scripts/ensure.sh rust cc postgres

@@ -87,13 +87,20 @@ need_python() {
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install 'Python 3 with venv' python3 python3-venv
 }
 
+need_node() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then install 'Node.js with npm' nodejs npm; fi
+    local major
+    major=$(node -p 'process.versions.node.split(".")[0]')
+    if [ "$major" -lt 20 ]; then give_up 'Node.js' "version 20 or later, and this is $(node --version)"; fi
+}
+
 need_wrk() {
     command -v wrk >/dev/null || install wrk wrk
 }
 
 for need in "$@"; do
     case $need in
-        rust | cc | postgres | python | wrk) "need_$need" ;;
+        rust | cc | node | postgres | python | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2
