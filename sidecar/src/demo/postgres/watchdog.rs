@@ -16,13 +16,13 @@ trap '' HUP INT QUIT TERM
 pid=0
 while read -r line; do pid=$line; done
 if [ "$pid" -ne 0 ]; then
-    kill -INT -- "$pid" 2>/dev/null
+    kill -s INT -- "$pid" 2>/dev/null
     tries=0
-    while [ "$tries" -lt 50 ] && kill -0 -- "$pid" 2>/dev/null; do
+    while [ "$tries" -lt 50 ] && kill -s 0 -- "$pid" 2>/dev/null; do
         tries=$((tries + 1))
         sleep 0.1
     done
-    kill -KILL -- "$pid" 2>/dev/null
+    kill -s KILL -- "$pid" 2>/dev/null
 fi
 tries=0
 while [ "$tries" -lt 50 ] && [ -n "$1" ] && [ -e "$1" ]; do
