@@ -54,9 +54,6 @@ fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
 
 fn cleanup(plan: &Plan, diagnostics: &mut Diagnostics) {
     let Some(cleanup) = &plan.cleanup else { return };
-    if let Some(redis) = cleanup.redis.as_ref().filter(|redis| !redis.url.is_empty()) {
-        diagnostics.not_yet(redis.span, "`cleanup.redis`");
-    }
     if let When::Every(_) = cleanup.when.value {
         diagnostics.not_yet(cleanup.when.span, "`cleanup.when: every …`");
     }

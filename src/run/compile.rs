@@ -1,6 +1,8 @@
 //! Lets each room compile its part of the plan; `check` ends here.
 
+use super::redis;
 use super::{Settings, Source};
+use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan};
 use crate::client;
 use crate::guard::{self, Guard};
@@ -21,6 +23,7 @@ pub struct Compiled {
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) cleanup: Option<CleanupPlan>,
+    pub(super) redis: Option<RedisPlan>,
     pub(super) client: client::Shared,
     pub(super) program: Arc<Program>,
     pub(super) load: LoadPlan,
@@ -64,6 +67,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         .as_ref()
         .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
         .filter(|cleanup| cleanup.when != When::Never);
+    let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client;
     client.hosts = Some(guard.host_filter());
     let client = client::compile(&plan, &client, diagnostics);
@@ -83,6 +87,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         run: settings.run,
         guard,
         cleanup,
+        redis,
         client: client::Shared::new(client),
         program,
         load,
@@ -137,7 +142,7 @@ impl Compiled {
     /// Whether the run deletes what it causes.
     #[must_use]
     pub const fn cleans_up(&self) -> bool {
-        self.cleanup.is_some()
+        self.cleanup.is_some() || self.redis.is_some()
     }
 
     /// The file of the plan's `summary:`, where it names one.

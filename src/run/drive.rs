@@ -72,6 +72,10 @@ impl Compiled {
             findings.add(exit, format!("refused to start: cleanup: {}", explain(&refusal)));
             return findings.complete(None);
         }
+        if let Some((exit, problem)) = self.preflight_redis().await {
+            findings.add(exit, problem);
+            return findings.complete(None);
+        }
         let started = SystemTime::now();
         let throttled_before = resources::throttled();
         let mut around = Vec::new();
@@ -90,6 +94,7 @@ impl Compiled {
             totals.merge(recorder);
         }
         let cleanup = self.sweep(&mut show, &mut findings).await;
+        let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
 
         let mut input = FidelityInput::of(&totals, duration);
         input.cpu_seconds = resources::cpu_time().as_secs_f64();
@@ -272,7 +277,7 @@ pub fn explain(refusal: &Refusal) -> String {
 }
 
 /// What of an outcome a person must read.
-fn told(outcome: &CleanupOutcome) -> Vec<String> {
+pub(super) fn told(outcome: &CleanupOutcome) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(refusal) = &outcome.refused {
         lines.push(format!("cleanup did not finish: {}", explain(refusal)));

@@ -8,6 +8,7 @@ mod drive;
 mod local;
 mod overrides;
 mod progress;
+mod redis;
 mod reporter;
 pub mod resources;
 mod settings;

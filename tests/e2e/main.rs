@@ -22,6 +22,7 @@ mod guard;
 mod judges;
 mod lifecycle;
 mod plans;
+mod redis;
 mod secrets;
 mod signals;
 mod summary;
