@@ -11,6 +11,7 @@
 //! `keep`, `keep_roots`, `age`, and `when: every`.
 
 mod compile;
+pub mod journal;
 mod name;
 mod outcome;
 mod predicate;

@@ -4,6 +4,7 @@
 pub mod arrival;
 mod cells;
 pub mod context;
+mod creation;
 mod dues;
 pub mod exchange;
 pub mod histogram;
@@ -23,6 +24,7 @@ pub mod trend;
 
 pub use arrival::{Arrival, Finished, VuId};
 pub use cells::{Range, Share};
+pub use creation::{Creation, CreationLog, CreationPhase, Fate};
 pub use context::RequestContext;
 pub use exchange::{Exchange, Hop};
 pub use histogram::Histogram;
