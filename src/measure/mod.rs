@@ -24,8 +24,8 @@ pub mod trend;
 
 pub use arrival::{Arrival, Finished, VuId};
 pub use cells::{Range, Share};
-pub use creation::{Creation, CreationLog, CreationPhase, Fate};
 pub use context::RequestContext;
+pub use creation::{Creation, CreationLog, CreationPhase, Fate};
 pub use exchange::{Exchange, Hop};
 pub use histogram::Histogram;
 pub use layout::{CheckId, Contains, Layout, LayoutBuilder, MetricId, ScenarioId, SeriesId, SiteId, SiteTags};

@@ -16,12 +16,6 @@ pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
             diagnostics.not_yet(scenario.span, "the executor externally-controlled");
         }
     }
-    let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
-    for step in workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create) {
-        if let Some(undo) = &step.undo {
-            diagnostics.not_yet(undo.span, "`undo`");
-        }
-    }
     for output in &plan.outputs {
         diagnostics.not_yet(output.span, "`outputs`");
     }

@@ -76,25 +76,36 @@ impl Compiled {
             findings.add(exit, problem);
             return findings.complete(None);
         }
+        let journal = match self.open_journal() {
+            Ok(journal) => journal,
+            Err(error) => {
+                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {error}\n    hint: it stands beside the plan: make its folder writable"));
+                return findings.complete(None);
+            }
+        };
         let started = SystemTime::now();
         let throttled_before = resources::throttled();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
+        self.undo_leftovers(&mut findings).await;
         let loaded = ready && self.stop.reason().is_none();
         let load = if loaded {
             self.load(&mut show, &mut findings).await
         } else {
             Load { totals: Totals::new(Arc::clone(&self.layout), Instant::now()), duration: Duration::ZERO }
         };
+        self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         self.phase(Phase::Teardown, &mut around, &mut findings).await;
+        self.undo_created(&mut findings).await;
         let Load { mut totals, duration } = load;
         for recorder in &around {
             totals.merge(recorder);
         }
         let cleanup = self.sweep(&mut show, &mut findings).await;
         let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
+        let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
 
         let mut input = FidelityInput::of(&totals, duration);
         input.cpu_seconds = resources::cpu_time().as_secs_f64();

@@ -12,6 +12,7 @@ mod redis;
 mod reporter;
 pub mod resources;
 mod settings;
+mod undo;
 
 pub use compile::{Compiled, check, compile};
 pub use completed::{Completed, chain};
@@ -19,3 +20,4 @@ pub use drive::{Handle, explain};
 pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
 pub use settings::{Settings, Source};
+pub use undo::{Leftovers, UndoError, Undone};

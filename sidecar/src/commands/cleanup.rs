@@ -6,9 +6,9 @@ use crate::signals::StopSignals;
 use crate::{logging, output};
 use pacecar::cleanup::redis::{self, RedisPlan};
 use pacecar::cleanup::{self, CleanupOutcome, CleanupPlan, RefusalKind, Sweeper};
-use pacecar::plan::Span;
+use pacecar::plan::{Diagnostics, Plan, Span};
 use pacecar::report::{self, CleanupReport, Exit, Style};
-use pacecar::run::explain;
+use pacecar::run::{self, Compiled, Leftovers, Settings, Source, Undone, explain};
 use pacecar::semconv::RunId;
 use std::path::Path;
 
@@ -16,6 +16,8 @@ use std::path::Path;
 struct Parts {
     rows: Option<CleanupPlan>,
     keys: Option<RedisPlan>,
+    /// Where a step has an `undo`: what killed runs left, and, where that is something, what undoes it.
+    undo: Option<(Leftovers, Option<Box<Compiled>>)>,
 }
 
 pub(crate) async fn execute(args: CleanupArgs) -> Exit {
@@ -52,7 +54,8 @@ pub(crate) async fn execute(args: CleanupArgs) -> Exit {
             return Exit::CleanupUnfinished;
         }
     };
-    tell(&outcomes, &args)
+    let (outcomes, undone) = outcomes;
+    tell(&outcomes, undone, &args)
 }
 
 /// The plan's cleanup, narrowed to what was selected.
@@ -66,13 +69,15 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
     let run = run.map_err(|error| invalid(&format!("--run: a run id is 16 hex digits: {error}")))?;
     let PlanFile::Read(source) = plan::read(file) else { return Err(Exit::InvalidPlan) };
     let (plan, mut diagnostics) = pacecar::plan::read(&source.name, &source.bytes, &variables);
+    let settings = Settings::new(run.unwrap_or_else(super::new_run_id), variables);
+    let mut undo = plan.as_ref().and_then(|plan| undo(&source, plan, run, settings, &mut diagnostics));
     let section = plan.as_ref().and_then(|plan| plan.cleanup.as_ref());
     let compiled = match section {
         Some(section) => {
             let id = run.unwrap_or_else(super::new_run_id);
             let rows = cleanup::compile(section, id, &mut diagnostics);
             let keys = section.redis.as_ref().and_then(|keys| redis::compile(keys, id, &mut diagnostics));
-            let parts = Parts { rows, keys };
+            let parts = Parts { rows, keys, undo: undo.take() };
             if parts.is_empty() && !diagnostics.has_errors() {
                 diagnostics
                     .error(section.span, "there is nothing to clean up: `cleanup` has no database")
@@ -80,6 +85,7 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
             }
             Some(parts)
         }
+        None if undo.is_some() => Some(Parts { rows: None, keys: None, undo: undo.take() }),
         None => {
             if !diagnostics.has_errors() {
                 diagnostics
@@ -112,20 +118,26 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
 
 impl Parts {
     const fn is_empty(&self) -> bool {
-        self.rows.is_none() && self.keys.is_none()
+        self.rows.is_none() && self.keys.is_none() && self.undo.is_none()
     }
 
     fn only_of_its_run(self) -> Self {
         Self {
             rows: self.rows.and_then(CleanupPlan::only_of_its_run),
             keys: self.keys.and_then(RedisPlan::only_of_its_run),
+            undo: self.undo,
         }
     }
 }
 
 /// Rows first, then keys. All is judged before anything is deleted, and what one of them cannot do keeps the other
 /// from nothing.
-async fn sweep_all(parts: Parts, dry_run: bool) -> Vec<CleanupOutcome> {
+async fn sweep_all(parts: Parts, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+    // While the rows are there that the API needs to say what is to be undone.
+    let undone = match parts.undo {
+        Some(undo) => Some(undo_all(undo, dry_run).await),
+        None => None,
+    };
     let mut outcomes = Vec::new();
     if let Some(keys) = &parts.keys
         && !dry_run
@@ -134,7 +146,7 @@ async fn sweep_all(parts: Parts, dry_run: bool) -> Vec<CleanupOutcome> {
         let guarded = refusal.kind() != RefusalKind::Unable;
         outcomes.push(CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() });
         if guarded {
-            return outcomes;
+            return (outcomes, undone);
         }
     }
     let unable = !outcomes.is_empty();
@@ -146,7 +158,51 @@ async fn sweep_all(parts: Parts, dry_run: bool) -> Vec<CleanupOutcome> {
         Some(keys) if !unable => outcomes.push(redis::sweep(&keys, |_| ()).await),
         _ => {}
     }
-    outcomes
+    (outcomes, undone)
+}
+
+/// Undoes what killed runs left, or says what that would be.
+async fn undo_all((leftovers, compiled): (Leftovers, Option<Box<Compiled>>), dry_run: bool) -> Undone {
+    let all = leftovers.count();
+    match compiled {
+        Some(compiled) if !dry_run => match compiled.undo(leftovers).await {
+            Ok(undone) => undone,
+            Err(error) => Undone {
+                figures: CleanupReport { dry_run: false, ..all },
+                problems: vec![format!("undo: {}", run::chain(&error))],
+            },
+        },
+        _ => Undone { figures: CleanupReport { dry_run, ..all }, ..Undone::default() },
+    }
+}
+
+/// What killed runs left to be undone, where a step has an `undo`.
+fn undo(
+    source: &Source,
+    plan: &Plan,
+    run: Option<RunId>,
+    settings: Settings,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Leftovers, Option<Box<Compiled>>)> {
+    let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
+    let mut steps = workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create);
+    if steps.all(|step| step.undo.is_none()) {
+        return None;
+    }
+    match Leftovers::of(source, run) {
+        Ok(leftovers) if leftovers.is_empty() => Some((leftovers, None)),
+        Ok(leftovers) => {
+            let (compiled, found) = run::compile(source, settings);
+            if compiled.is_none() {
+                *diagnostics = found;
+            }
+            Some((leftovers, compiled.map(Box::new)))
+        }
+        Err(error) => {
+            diagnostics.error(Span::NONE, run::chain(&error));
+            None
+        }
+    }
 }
 
 /// Judges, then counts or deletes.
@@ -162,7 +218,7 @@ async fn sweep(plan: CleanupPlan, dry_run: bool) -> CleanupOutcome {
 }
 
 /// Prints the table and what a person must read, and answers with the exit code.
-fn tell(outcomes: &[CleanupOutcome], args: &CleanupArgs) -> Exit {
+fn tell(outcomes: &[CleanupOutcome], undone: Option<Undone>, args: &CleanupArgs) -> Exit {
     let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
     let mut figures = CleanupReport::default();
     let mut exits = Vec::new();
@@ -177,7 +233,17 @@ fn tell(outcomes: &[CleanupOutcome], args: &CleanupArgs) -> Exit {
         }
         figures.add(CleanupReport::from(outcome));
     }
-    if outcomes.iter().any(|outcome| outcome.refused.is_none()) {
+    let ran = undone.is_some() || outcomes.iter().any(|outcome| outcome.refused.is_none());
+    if let Some(Undone { figures: undone, problems }) = undone {
+        for problem in problems {
+            output::error(&format!("cleanup: {problem}"));
+        }
+        if undone.remaining > 0 && !args.dry_run {
+            exits.push(Exit::CleanupUnfinished);
+        }
+        figures.add(undone);
+    }
+    if ran {
         output::result(&report::cleanup_text(&figures, style));
     }
     for outcome in outcomes {

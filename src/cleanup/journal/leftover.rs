@@ -1,8 +1,8 @@
 //! Finds what killed runs of a plan left to be undone.
 
+use super::MARK;
 use super::record::{self, Entry};
 use super::writer::Journal;
-use super::MARK;
 use crate::semconv::RunId;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};

@@ -133,7 +133,8 @@ impl Writer {
             self.open = self.open.saturating_sub(settled);
             lines.clear();
             for answer in waiting.drain(..) {
-                let _ = answer.send(written.as_ref().map(|()| ()).map_err(|error| io::Error::from(error.kind())));
+                let _ =
+                    answer.send(written.as_ref().map_or_else(|error| Err(io::Error::from(error.kind())), |()| Ok(())));
             }
             if let Some(done) = finish {
                 if self.open == 0 {
