@@ -12,6 +12,7 @@
     reason = "a test says no by panicking; what outlives a test has its guardian"
 )]
 
+mod accounts;
 mod clocks;
 mod commands;
 mod demo;
@@ -29,4 +30,5 @@ mod summary;
 mod support;
 mod tenants;
 mod terminal;
+mod undo;
 mod wire;

@@ -42,7 +42,7 @@ fn keys_that_a_pattern_matches_go_at_the_end_of_a_run_and_no_others() {
     redis.fill(1, "tmp?", 2);
     redis.fill(2, "session:test-", 3);
     let plan = plan(r#"match: ["session:test-*", 'tmp\?*']"#);
-    let ended = run(&plan, &server, &redis.url(1)).end().expect_code(0);
+    let ended = run(&plan, &server, &redis.url(1)).end().expect_ran();
     let cleanup = at(&ended.summary(), &["pacecar", "cleanup"]).clone();
     assert_eq!(count(&cleanup, &["found", "redis:session:test-*"]), 2500, "{cleanup}");
     assert_eq!(count(&cleanup, &["deleted", "redis:session:test-*"]), 2500, "{cleanup}");
@@ -120,7 +120,7 @@ fn patterns_that_could_mean_everything_and_no_patterns_are_refused() {
 fn an_empty_url_is_off_for_a_run_and_refused_by_the_command() {
     let server = Server::start(Mode::Status(200));
     let plan = plan(r#"match: ["session:test-*"]"#);
-    let ended = run(&plan, &server, "").end().expect_code(0);
+    let ended = run(&plan, &server, "").end().expect_ran();
     assert!(ended.stderr.contains("cleanup.redis is off"), "{ended}");
     cleanup(&plan, "").end().expect_code(104);
 }
@@ -168,7 +168,7 @@ fn rights_are_asked_before_the_first_request_and_no_password_is_shown() {
     assert!(server.requests().is_empty(), "a request was sent");
     assert_eq!(redis.keys(0).len(), 3);
     // Who may do this and nothing else can.
-    run(&plan, &server, &of("tester", "hidden-secret")).end().expect_code(0);
+    run(&plan, &server, &of("tester", "hidden-secret")).end().expect_ran();
     assert!(redis.keys(0).is_empty());
     for url in ["redis://u:hidden-secret@h:port/0", "redis://u:hidden-secret@h/x", "http://u:hidden-secret@h"] {
         let ended = cleanup(&plan, url).end().expect_code(104);

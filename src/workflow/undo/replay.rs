@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::Service;
@@ -43,7 +44,7 @@ struct Replay {
     worker: Worker,
     recorder: RecorderHandle,
     /// Of each step and user, headers that were found out again.
-    found: RefCell<HashMap<(usize, u32), Option<HeaderMap>>>,
+    found: RefCell<HashMap<(usize, u32), Rc<OnceCell<Option<HeaderMap>>>>>,
     failed_in_a_row: Cell<u32>,
     until: Instant,
     site: SiteId,
@@ -147,11 +148,15 @@ impl Program {
         }
     }
 
-    /// The step that a creation names, where the plan still has it, and the steps it is one of.
+    /// The step that a creation names, and the steps it is one of. Flags may have given the scenario another name.
     fn step_of(&self, creation: &Creation) -> Option<(&Sequence, &Step)> {
-        let named =
-            |step: &&Step| step.undo.is_some() && step.name == creation.step && step.scenario == creation.scenario;
-        self.sequences().find_map(|sequence| Some((sequence, sequence.steps.iter().find(named)?)))
+        let find = |any: bool| {
+            let named = |step: &&Step| {
+                step.undo.is_some() && step.name == creation.step && (any || step.scenario == creation.scenario)
+            };
+            self.sequences().find_map(|sequence| Some((sequence, sequence.steps.iter().find(named)?)))
+        };
+        find(false).or_else(|| find(true))
     }
 }
 
@@ -289,10 +294,24 @@ impl Replay {
         B::Error: Into<BoxError>,
     {
         let (sequence, step) = self.program.step_of(creation)?;
-        let key = (step.index, creation.user);
-        if let Some(found) = self.found.borrow().get(&key) {
-            return found.clone();
-        }
+        let cell = Rc::clone(self.found.borrow_mut().entry((step.index, creation.user)).or_default());
+        // Who needs the same at the same time waits for the one that asks.
+        cell.get_or_init(|| self.play_for_headers(service, creation, sequence, step)).await.clone()
+    }
+
+    async fn play_for_headers<S, B>(
+        &self,
+        service: &RefCell<S>,
+        creation: &Creation,
+        sequence: &Sequence,
+        step: &Step,
+    ) -> Option<HeaderMap>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<B>>,
+        S::Error: Into<BoxError>,
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         let undo = step.undo.as_ref()?;
         let program = &self.program;
         let mut hand = Hand::new(program.run, 0, fastrand::u64(..));
@@ -313,16 +332,14 @@ impl Replay {
         };
         let mut before = sequence.steps.iter().take_while(|earlier| earlier.index != step.index);
         let mut scratch = Vec::new();
-        let found = loop {
+        loop {
             let context = Context { variables: &hand.variables, world: &program.world };
             if let Some(headers) = undo.headers(context, &mut scratch) {
-                break Some(headers);
+                return Some(headers);
             }
             let next = before.find(|step| !step.captures.is_empty() && step.undo.is_none());
-            let Some(next) = next.filter(|_| self.may_play) else { break None };
+            let next = next.filter(|_| self.may_play)?;
             player.play(next, &mut hand, Instant::now()).await;
-        };
-        self.found.borrow_mut().insert(key, found.clone());
-        found
+        }
     }
 }
