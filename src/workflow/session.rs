@@ -212,11 +212,15 @@ where
         player.phase = CreationPhase::Iteration;
         let Some(workflow) = scenario.draw(&mut hand.random) else { return (Instant::now(), false) };
         workflow.deal(&program.world, hand);
-        let run = run(&player, workflow, hand, due).await;
+        let mut run = run(&player, workflow, hand, due).await;
         let made = hand.made.take();
         if !made.is_empty() {
             let no_room = program.undoing.hold(made);
-            program.undo_now(&self.seat.worker, recorder, &self.seat.service, no_room).await;
+            if !no_room.is_empty() {
+                program.undo_now(&self.seat.worker, recorder, &self.seat.service, no_room).await;
+                // The next iteration is due when this one ends, and it cannot start before.
+                run.ended = Instant::now();
+            }
         }
         (run.ended, run.sent)
     }

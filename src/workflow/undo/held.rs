@@ -99,7 +99,8 @@ impl Held {
         tally.found(&self.creation.step);
         let Creation { step, method, url, .. } = &self.creation;
         let step_and_url = match url {
-            Some(url) => format!("`{step}`: {method} {url}"),
+            // A query may hold a secret.
+            Some(url) => format!("`{step}`: {method} {}", url.split('?').next().unwrap_or_default()),
             None => format!("`{step}`"),
         };
         tally.problem(format!("{step_and_url}: {why}"));

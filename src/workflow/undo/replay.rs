@@ -38,13 +38,16 @@ const GIVE_UP: u32 = 20;
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// Headers that one finds out and others may wait for; none where they cannot be found out.
+type Found = Rc<OnceCell<Option<HeaderMap>>>;
+
 /// What the workers of one replay share. They live on one thread.
 struct Replay {
     program: Arc<Program>,
     worker: Worker,
     recorder: RecorderHandle,
     /// Of each step and user, headers that were found out again.
-    found: RefCell<HashMap<(usize, u32), Rc<OnceCell<Option<HeaderMap>>>>>,
+    found: RefCell<HashMap<(usize, u32), Found>>,
     failed_in_a_row: Cell<u32>,
     until: Instant,
     site: SiteId,
