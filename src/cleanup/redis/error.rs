@@ -4,6 +4,11 @@ use crate::cleanup::outcome::RefusalKind;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use std::time::Duration;
 
+/// What Redis or its driver said, in one line: the driver's errors repeat what is behind them.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(RedisError);
+
 /// Why cleanup of Redis does not start, or did not finish. No text of it holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisRefusal {
@@ -12,10 +17,10 @@ pub enum RedisRefusal {
     ConnectTimeout(Duration),
     /// No connection.
     #[error("cannot connect to Redis")]
-    Connect(#[source] RedisError),
+    Connect(#[source] Said),
     /// It lets nobody in like this.
     #[error("Redis does not take the user or password of `url`")]
-    Login(#[source] RedisError),
+    Login(#[source] Said),
     /// A replica takes no writes, or loses them.
     #[error("this Redis is a replica")]
     Replica,
@@ -29,7 +34,7 @@ pub enum RedisRefusal {
         operation: &'static str,
         /// What it said.
         #[source]
-        source: RedisError,
+        source: Said,
     },
     /// More than is allowed.
     #[error("the pattern `{pattern}` matches more keys than `max_keys` of {max_keys}")]
@@ -57,7 +62,7 @@ pub enum RedisRefusal {
         operation: &'static str,
         /// What it said.
         #[source]
-        source: RedisError,
+        source: Said,
     },
     /// Keys stay, though nothing keeps them.
     #[error("keys are still there after {rounds} rounds")]
@@ -73,15 +78,15 @@ impl RedisRefusal {
     /// What an answer to `operation` that is an error means.
     pub(super) fn of(operation: &'static str, limit: Duration, source: RedisError) -> Self {
         match source.kind() {
-            ErrorKind::AuthenticationFailed => Self::Login(source),
-            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::MissingRight { operation, source },
+            ErrorKind::AuthenticationFailed => Self::Login(Said(source)),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::MissingRight { operation, source: Said(source) },
             ErrorKind::Server(ServerErrorKind::ReadOnly) => Self::Replica,
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot) => {
                 Self::Cluster
             }
-            _ if matches!(source.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Login(source),
+            _ if matches!(source.code(), Some("WRONGPASS" | "NOAUTH")) => Self::Login(Said(source)),
             _ if source.is_timeout() => Self::Timeout { operation, limit },
-            _ => Self::Server { operation, source },
+            _ => Self::Server { operation, source: Said(source) },
         }
     }
 

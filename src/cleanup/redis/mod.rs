@@ -12,6 +12,6 @@ mod session;
 mod sweep;
 
 pub use compile::{RedisPlan, compile};
-pub use error::RedisRefusal;
+pub use error::{RedisRefusal, Said};
 pub use pattern::{Pattern, PatternError};
 pub use sweep::{dry_run, preflight, sweep};
