@@ -7,6 +7,7 @@
 
 use super::error::LoadError;
 use super::executor::{self, Bench, Crew, MakeVu, SharedIterations, VuNumbers, Work};
+use super::metronome;
 use super::pacer::Pacer;
 use super::plan::{LoadPlan, Model, ScenarioPlan};
 use super::progress::{Progress, ScenarioProgress, Tally};
@@ -365,6 +366,7 @@ impl Assignment {
         tokio::select! {
             () = play => {}
             () = beat.run() => {}
+            () = metronome::listen(self.start_at, recorder) => {}
         }
         let failure = bench.failure.borrow_mut().take();
         failure.map_or(Ok(ends), Err)

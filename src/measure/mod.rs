@@ -13,6 +13,7 @@ pub mod metric;
 pub mod outcome;
 pub mod recorder;
 pub mod selector;
+mod starts;
 #[cfg(test)]
 mod tests;
 pub mod threshold;
@@ -33,6 +34,7 @@ pub use metric::Metric;
 pub use outcome::{Failure, FailureKind, Proto, TlsVersion};
 pub use recorder::{IterationSample, Recorder, RecorderHandle, RequestSample};
 pub use selector::Selector;
+pub use starts::Start;
 pub use threshold::{ThresholdResult, Thresholds};
 pub use timeline::{Part, Timeline, TimelineId};
 pub use timings::Timings;
