@@ -1,6 +1,7 @@
 //! After a run: its result as data, then as text and JSON, and what it means for the exit code.
 
 mod cleanup;
+mod fidelity;
 pub mod format;
 mod judge;
 pub mod result;

@@ -5,6 +5,7 @@
 mod compile;
 mod completed;
 mod drive;
+mod fidelity;
 mod local;
 mod overrides;
 mod progress;

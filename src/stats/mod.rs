@@ -18,7 +18,7 @@ pub use exponential::{ExponentialFit, exponential};
 pub use percentile::{BinCount, RankInterval, rank_interval};
 pub use proportion::{rule_of_three, wilson};
 pub use scalability::{LoadPoint, Scalability};
-pub use spacing::{Spacing, spacing};
+pub use spacing::{Spacing, spacing, spacing_around};
 pub use steady::{Geweke, geweke, mser};
 pub use trend::{Trend, trend};
 
