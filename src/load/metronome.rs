@@ -16,19 +16,41 @@ const BEAT: Duration = Duration::from_millis(100);
 /// A beat that is late by less is in time: fidelity's bound for lag.
 const LATE: Duration = Duration::from_millis(50);
 
-/// Listens until it is dropped, from `start`.
-pub(super) async fn listen(start: Instant, recorder: &RecorderHandle) {
-    sleep_until(start).await;
-    let mut cpu = thread_cpu();
-    let mut next = Instant::now() + BEAT;
-    loop {
-        sleep_until(next).await;
-        let (now, used) = (Instant::now(), thread_cpu());
-        let starved = starved(now.saturating_duration_since(next), used.saturating_sub(cpu));
-        if !starved.is_zero() {
-            recorder.starved(starved);
+/// The beat of one worker.
+#[derive(Debug)]
+pub(super) struct Metronome {
+    recorder: RecorderHandle,
+    /// When the next beat is due.
+    next: Instant,
+    /// The thread's CPU time at the last one.
+    cpu: Duration,
+}
+
+// === impl Metronome ===
+
+impl Metronome {
+    /// Of a worker whose load begins at `start`. Made in its thread.
+    pub(super) fn new(start: Instant, recorder: RecorderHandle) -> Self {
+        Self { recorder, next: start + BEAT, cpu: thread_cpu() }
+    }
+
+    /// Listens until it is dropped.
+    pub(super) async fn listen(&mut self) {
+        loop {
+            sleep_until(self.next).await;
+            self.beat();
         }
-        (cpu, next) = (used, now + BEAT);
+    }
+
+    /// Counts the beat that is due, or that came due while all else ended: a worker that got no CPU until its time
+    /// was over has heard none before.
+    pub(super) fn beat(&mut self) {
+        let (now, used) = (Instant::now(), thread_cpu());
+        let starved = starved(now.saturating_duration_since(self.next), used.saturating_sub(self.cpu));
+        if !starved.is_zero() {
+            self.recorder.starved(starved);
+        }
+        (self.cpu, self.next) = (used, now + BEAT);
     }
 }
 
@@ -62,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_only_woke_for_the_end_is_seen() {
+        let (layout, start) = (LayoutBuilder::new(Vec::new()).build(), Instant::now());
+        let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), start));
+        let mut metronome = Metronome::new(start, recorder.clone());
+        metronome.beat();
+        std::thread::sleep(ms(400));
+        metronome.beat();
+        let mut totals = Totals::new(Arc::clone(&layout), start);
+        totals.merge(&recorder.swap(Recorder::new(layout, start)));
+        assert!(totals.starved() >= ms(200), "{:?}", totals.starved());
+    }
+
+    #[test]
     fn a_thread_that_stands_still_is_seen() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (layout, start) = (LayoutBuilder::new(Vec::new()).build(), Instant::now());
@@ -72,7 +107,8 @@ mod tests {
             tokio::time::sleep(ms(20)).await;
         };
         runtime.block_on(async {
-            tokio::select! { () = stand_still => {} () = listen(start, &recorder) => {} }
+            let mut metronome = Metronome::new(start, recorder.clone());
+            tokio::select! { () = stand_still => {} () = metronome.listen() => {} }
         });
         let mut totals = Totals::new(Arc::clone(&layout), start);
         totals.merge(&recorder.swap(Recorder::new(layout, start)));

@@ -13,11 +13,13 @@
 )]
 
 mod accounts;
+mod arrivals;
 mod clocks;
 mod commands;
 mod demo;
 mod docs;
 mod faults;
+mod fidelity;
 mod flags;
 mod guard;
 mod judges;

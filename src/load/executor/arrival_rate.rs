@@ -62,7 +62,7 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
         scheduled += 1;
         let free = {
             let mut free = pool.free.borrow_mut();
-            pool.backlog.borrow_mut().decides(due, Instant::now(), free.len() as u64 + (most - made));
+            pool.backlog.borrow_mut().decides(due, Instant::now(), free.len() as u64 + (most - made), most);
             free.pop_front()
         };
         let placed = || Placed { arrival: Arrival { due, number: crew.number() }, place: next.number };
@@ -91,7 +91,7 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
         let due = start + next.offset;
         scheduled += 1;
         let idle = pool.free.borrow().len() as u64 + (most - made);
-        pool.backlog.borrow_mut().decides(due, stopped, idle);
+        pool.backlog.borrow_mut().decides(due, stopped, idle, most);
         if pool.backlog.borrow_mut().dropped() {
             crew.missed(due);
         } else {

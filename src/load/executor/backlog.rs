@@ -1,9 +1,9 @@
 //! Whose fault it is that an arrival finds no VU: too few VUs, or a generator that was too late.
 //!
 //! A generator that stood still wakes to all that came due meanwhile, starts what it has VUs for and drops the rest.
-//! On time it would have dropped less, because a VU serves one after the other. How many more the idle VUs would have
-//! served while it stood still, at the pace at which iterations went so far, is the bound up to which a late
-//! drop is its own doing; past that, and for every drop in time, there were too few VUs.
+//! On time it would have dropped less, because a VU serves one after the other. How many the VUs would have served
+//! while it stood still, at the pace at which iterations went so far, is the bound up to which a late drop is its own
+//! doing; past that, and for every drop in time, there were too few VUs.
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ pub(super) struct Backlog {
     /// How many iterations ended, and how long they took together.
     ended: u64,
     took: Duration,
-    /// How many late arrivals idle VUs could have served. None while arrivals are in time.
+    /// How many late arrivals the VUs could have served. None while arrivals are in time.
     could: Option<f64>,
 }
 
@@ -30,13 +30,15 @@ impl Backlog {
         self.took += took;
     }
 
-    /// An arrival is about to start or to be dropped, `idle` VUs having nothing to do.
-    pub(super) fn decides(&mut self, due: Instant, now: Instant, idle: u64) {
+    /// An arrival is about to start or to be dropped, `idle` of `vus` VUs having nothing to do.
+    pub(super) fn decides(&mut self, due: Instant, now: Instant, idle: u64, vus: u64) {
         let late = now.saturating_duration_since(due);
         if late <= LATE {
             self.could = None;
         } else if self.could.is_none() {
-            self.could = Some(idle as f64 * self.turns(late));
+            // A busy VU had an iteration to end first; it may be waiting to tell that it has.
+            let (turns, busy) = (self.turns(late), vus.saturating_sub(idle));
+            self.could = Some(idle as f64 * turns.max(1.0) + busy as f64 * (turns - 1.0).max(0.0));
         }
     }
 
@@ -59,10 +61,10 @@ impl Backlog {
         one
     }
 
-    /// How many iterations one VU does in this time: at least the one that it can begin.
+    /// How many iterations one VU does in this time.
     fn turns(&self, time: Duration) -> f64 {
         let mean = self.took.as_secs_f64() / self.ended.max(1) as f64;
-        if self.ended == 0 { 1.0 } else { (time.as_secs_f64() / mean.max(1e-6)).max(1.0) }
+        if self.ended == 0 { 0.0 } else { time.as_secs_f64() / mean.max(1e-6) }
     }
 }
 
@@ -74,14 +76,15 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// How many of `count` arrivals, late by as much as this, are the generator's fault where `idle` VUs of 10 ms each stood by.
-    fn missed(late: u64, count: u64, idle: u64, free: u64) -> usize {
+    /// How many of `count` arrivals, late by as much as this, are the generator's fault where `idle` of `vus` VUs stood by that
+    /// take so long for an iteration.
+    fn missed(late: u64, count: u64, (idle, vus): (u64, u64), takes: u64) -> usize {
         let now = Instant::now() + ms(60_000);
         let mut backlog = Backlog::default();
-        backlog.ended(ms(10));
+        backlog.ended(ms(takes));
         let faults = (0..count).filter(|i| {
-            backlog.decides(now - ms(late) + ms(late * i / count), now, idle);
-            if *i < free {
+            backlog.decides(now - ms(late) + ms(late * i / count), now, idle, vus);
+            if *i < idle {
                 backlog.started();
                 return false;
             }
@@ -92,19 +95,24 @@ mod tests {
 
     #[test]
     fn what_is_dropped_in_time_is_for_want_of_vus() {
-        assert_eq!(missed(40, 100, 5, 5), 0);
+        assert_eq!(missed(40, 100, (5, 5), 10), 0);
     }
 
     #[test]
     fn what_idle_vus_could_have_served_is_the_generators_fault() {
         // Two seconds of five VUs would have been 1,000 iterations: all but the five, and what was late by at most 50 ms.
-        assert_eq!(missed(2000, 400, 5, 5), 385);
-        // One VU would have served 200.
-        assert_eq!(missed(2000, 400, 1, 1), 199);
+        assert_eq!(missed(2000, 400, (5, 5), 10), 385);
+        // One VU would have served 200, or 199 more where it had one to end.
+        assert_eq!(missed(2000, 400, (1, 1), 10), 199);
+        assert_eq!(missed(2000, 400, (0, 1), 10), 199);
     }
 
     #[test]
-    fn without_idle_vus_nothing_is() {
-        assert_eq!(missed(2000, 400, 0, 0), 0);
+    fn where_all_vus_were_busy_for_longer_than_it_stood_still_nothing_is() {
+        assert_eq!(missed(500, 400, (0, 5), 1000), 0);
+        // Before the first answer nobody knows how long they take: what is free can start one each.
+        let (mut backlog, now) = (Backlog::default(), Instant::now() + ms(1000));
+        backlog.decides(now - ms(500), now, 0, 9);
+        assert!(!backlog.dropped());
     }
 }
