@@ -90,7 +90,7 @@ impl Intensity {
         self.pieces.last().map_or(0.0, |piece| piece.before + piece.area())
     }
 
-    /// How many arrivals are due by `at`, fractions included: what [`reaches`](Self::reaches) is the inverse of.
+    /// How many arrivals are due by `at`, fractions included: the integral up to then.
     #[must_use]
     pub fn area_by(&self, at: Duration) -> f64 {
         let at = nanos(at);
