@@ -1,5 +1,6 @@
 //! Why a request failed: decided here, from types and kinds, never from a message.
 
+use super::connection::Http1Error;
 use crate::measure::FailureKind;
 use std::error::Error;
 use std::io;
@@ -24,10 +25,22 @@ pub(super) fn handshaking(error: &io::Error) -> FailureKind {
     }
 }
 
-/// What an error of an exchange is. `head_full`: whether the answer's head had filled all the room there is for one.
-pub(super) fn exchanging(error: &hyper::Error, head_full: bool) -> FailureKind {
+/// What an error of an exchange over HTTP/1.1 is.
+pub(super) fn answering(error: &Http1Error) -> FailureKind {
+    match error {
+        Http1Error::Io(error) => reading(error),
+        Http1Error::Incomplete => FailureKind::Reset,
+        Http1Error::TooLarge => FailureKind::TooLarge,
+        Http1Error::Head(_) | Http1Error::Field(_) | Http1Error::Length(_) | Http1Error::Body(_) => {
+            FailureKind::Protocol
+        }
+    }
+}
+
+/// What an error of an exchange over HTTP/2 is.
+pub(super) fn exchanging(error: &hyper::Error) -> FailureKind {
     if error.is_parse() {
-        return if head_full { FailureKind::TooLarge } else { FailureKind::Protocol };
+        return FailureKind::Protocol;
     }
     if let Some(io) = find::<io::Error>(error) {
         return reading(io);
@@ -43,7 +56,7 @@ fn reading(error: &io::Error) -> FailureKind {
         return FailureKind::Tls;
     }
     match error.kind() {
-        // What the decoders of chunks and lengths say of what they cannot read.
+        // What a socket says that counts heads without an end.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => FailureKind::Protocol,
         // The kernel gave the connection up.
         io::ErrorKind::TimedOut => FailureKind::Timeout,

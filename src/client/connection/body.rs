@@ -11,51 +11,78 @@ use crate::measure::{Failure, FailureKind};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 /// The body of an answer that comes over a connection. Trailers are left out.
 #[derive(Debug)]
-pub struct ConnectionBody {
-    incoming: Incoming,
-    lease: Lease,
-}
+pub struct ConnectionBody(Source);
 
-/// What the body holds while it streams.
+/// Where the rest comes from.
 #[derive(Debug)]
-pub(super) enum Lease {
-    /// Nothing any more.
-    None,
+enum Source {
+    /// Nothing comes any more.
+    Over,
     /// A connection, and where it goes afterwards; none where it is not kept.
     Http1(Box<Http1>, Option<Rc<Host>>),
-    /// A connection that others may use as well.
-    Http2(#[allow(dead_code, reason = "held, not read: it lives as long as the body")] Rc<Http2>),
+    /// A connection that others may use as well: it lives as long as the body.
+    Http2(Incoming, #[allow(dead_code, reason = "held, not read")] Rc<Http2>),
 }
 
 // === impl ConnectionBody ===
 
 impl ConnectionBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease };
-        if body.incoming.is_end_stream() {
-            body.end();
-        }
+    /// The body of an answer whose head has come over `connection`, which then goes to `home`.
+    pub(super) fn http1(connection: Box<Http1>, home: Option<Rc<Host>>) -> Self {
+        let mut body = Self(Source::Http1(connection, home));
+        body.end_if_over();
         body
     }
 
-    /// The body has ended cleanly.
-    fn end(&mut self) {
-        if let Lease::Http1(connection, Some(host)) = std::mem::replace(&mut self.lease, Lease::None)
+    /// The body of an answer over HTTP/2.
+    pub(super) fn http2(incoming: Incoming, connection: Rc<Http2>) -> Self {
+        if incoming.is_end_stream() { Self(Source::Over) } else { Self(Source::Http2(incoming, connection)) }
+    }
+
+    /// Gives the connection back where the body has ended.
+    fn end_if_over(&mut self) {
+        let over = match &self.0 {
+            Source::Over => return,
+            Source::Http1(connection, _) => connection.is_answered(),
+            Source::Http2(incoming, _) => incoming.is_end_stream(),
+        };
+        if over
+            && let Source::Http1(connection, Some(host)) = std::mem::replace(&mut self.0, Source::Over)
             && connection.is_reusable()
         {
             host.keep(connection);
         }
     }
 
-    /// Takes a frame that is there, without arranging to be woken: the connection does that.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.incoming).poll_frame(cx)
+    /// The next piece as it comes.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        match &mut self.0 {
+            Source::Over => Poll::Ready(None),
+            Source::Http1(connection, _) => {
+                let data = ready!(connection.poll_data(cx));
+                Poll::Ready(data.map(|data| data.map_err(|error| failed(classify::answering(&error), error))))
+            }
+            Source::Http2(incoming, _) => loop {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    // Trailers are none.
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => return Poll::Ready(Some(Ok(data))),
+                        Err(_) => continue,
+                    },
+                    Some(Err(error)) => {
+                        return Poll::Ready(Some(Err(failed(classify::exchanging(&error), error))));
+                    }
+                    None => return Poll::Ready(None),
+                }
+            },
+        }
     }
 }
 
@@ -64,58 +91,27 @@ impl Body for ConnectionBody {
     type Error = Failure;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let this = &mut *self;
-        loop {
-            let next = match &mut this.lease {
-                Lease::Http1(..) => {
-                    let mut idle = Context::from_waker(Waker::noop());
-                    // Nearly always the frame came with the head.
-                    let mut next = this.poll_incoming(&mut idle);
-                    if next.is_pending()
-                        && let Lease::Http1(connection, _) = &mut this.lease
-                    {
-                        connection.drive(cx);
-                        let over = connection.is_over();
-                        next = this.poll_incoming(&mut idle);
-                        if next.is_pending() && over {
-                            // Nothing will come any more.
-                            this.lease = Lease::None;
-                            return Poll::Ready(Some(Err(Failure::new(FailureKind::Reset))));
-                        }
-                    }
-                    next
-                }
-                Lease::Http2(_) => this.poll_incoming(cx),
-                Lease::None => return Poll::Ready(None),
-            };
-            match next {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                    if this.incoming.is_end_stream() {
-                        this.end();
-                    }
-                    return Poll::Ready(Some(Ok(frame)));
-                }
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(None) => {
-                    this.end();
-                    return Poll::Ready(None);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    this.lease = Lease::None;
-                    let kind = classify::exchanging(&error, false);
-                    let failure = Failure { source: Some(error.into()), ..Failure::new(kind) };
-                    return Poll::Ready(Some(Err(failure)));
-                }
-            }
+        let next = ready!(self.poll_data(cx));
+        match &next {
+            Some(Ok(_)) | None => self.end_if_over(),
+            Some(Err(_)) => self.0 = Source::Over,
         }
+        Poll::Ready(next.map(|data| data.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.lease, Lease::None) || self.incoming.is_end_stream()
+        matches!(self.0, Source::Over)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.0 {
+            Source::Over => SizeHint::with_exact(0),
+            Source::Http1(connection, _) => connection.left().map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Http2(incoming, _) => incoming.size_hint(),
+        }
     }
+}
+
+fn failed(kind: FailureKind, error: impl Error + Send + Sync + 'static) -> Failure {
+    Failure { source: Some(error.into()), ..Failure::new(kind) }
 }

@@ -72,11 +72,11 @@ pub(super) async fn dial(
     };
     let marks = Rc::new(Marks::default());
     let io = Timed::new(transport, Rc::clone(&marks));
-    let refused = |error: hyper::Error| fail(classify::exchanging(&error, false), error.into());
+    let refused = |error: hyper::Error| fail(classify::exchanging(&error), error.into());
     Ok(if http2 {
         Fresh::Http2(Rc::new(Http2::new(io, marks, version).await.map_err(refused)?))
     } else {
-        Fresh::Http1(Http1::new(io, marks, version).await.map_err(refused)?)
+        Fresh::Http1(Http1::new(io, marks, version, network.room.clone()))
     })
 }
 

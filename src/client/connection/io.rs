@@ -1,11 +1,11 @@
-//! The socket as hyper sees it: bytes are counted where they cross the wire, and the two
+//! The socket as HTTP sees it: bytes are counted where they cross the wire, and the two
 //! instants that part `sending`, `waiting` and `receiving` are taken where they happen.
 
 use crate::measure::{TlsVersion, Traffic};
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ pub(crate) struct Marks {
 }
 
 /// The most bytes before the head of an answer over HTTP/1.1 is whole, informational ones (`103`) before it
-/// included. hyper bounds each head, but not how many informational ones it skips, nor the time that takes.
+/// included: each of those is bounded, but not how many there are, nor the time they take.
 const MAX_HEADS: usize = 4 * super::http1::MAX_BUFFER;
 
 /// A TCP stream that counts what crosses the wire, that is, below TLS.
@@ -85,11 +85,6 @@ impl Marks {
     pub(crate) fn first_read(&self) -> Option<Instant> {
         self.first_read.get()
     }
-
-    /// How many bytes of the answer came.
-    pub(crate) fn read(&self) -> usize {
-        self.read.get()
-    }
 }
 
 // === impl Counted ===
@@ -144,6 +139,47 @@ impl AsyncWrite for Counted {
 impl Timed {
     pub(crate) fn new(transport: Transport, marks: std::rc::Rc<Marks>) -> Self {
         Self { transport, marks }
+    }
+
+    /// Reads what is there, without arranging to be woken and without a system call where nothing came.
+    ///
+    /// # Errors
+    /// The connection's; [`io::ErrorKind::WouldBlock`] where there is nothing.
+    pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.transport {
+            Transport::Plain(stream) => stream.stream.try_read(into),
+            Transport::Tls(stream) => {
+                let mut buffer = ReadBuf::new(into);
+                at_once(Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer))?;
+                Ok(buffer.filled().len())
+            }
+        }
+    }
+
+    /// Writes what goes at once, without arranging to be woken.
+    ///
+    /// # Errors
+    /// The connection's; [`io::ErrorKind::WouldBlock`] where nothing goes.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.marks.dirty.set(true);
+        match &mut self.transport {
+            Transport::Plain(stream) => {
+                let written = stream.stream.try_write(bytes)?;
+                stream.traffic.add_sent(written);
+                Ok(written)
+            }
+            Transport::Tls(stream) => {
+                at_once(Pin::new(stream).poll_write(&mut Context::from_waker(Waker::noop()), bytes))
+            }
+        }
+    }
+}
+
+/// What is not ready would block.
+fn at_once<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
