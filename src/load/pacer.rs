@@ -223,6 +223,8 @@ mod precise {
             match shared.timer.readable().await {
                 Ok(mut ready) => {
                     let _ = ready.try_io(|timer| Ok(io::read(timer.get_ref(), &mut [0_u8; 8])?));
+                    // Read, it has no more to say: without this it would be read again to hear so.
+                    ready.clear_ready();
                 }
                 Err(error) => {
                     // The runtime is shutting down.

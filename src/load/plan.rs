@@ -4,6 +4,9 @@ use super::schedule::{Intensity, Segment, Spacing, Stripes, VuRamp};
 use crate::measure::ScenarioId;
 use std::time::Duration;
 
+/// What one worker surely starts in a second: far below what it can, so that nothing waits for want of workers.
+const A_WORKERS_RATE: f64 = 500.0;
+
 /// The load of a run: its scenarios and the part of them that this machine plays.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
@@ -78,6 +81,17 @@ impl LoadPlan {
     #[must_use]
     pub fn max_vus(&self) -> u64 {
         self.scenarios.iter().map(|scenario| scenario.part.count(u64::from(scenario.model.max_vus()))).sum()
+    }
+
+    /// How many workers are of use, at least one. Each more costs a thread, a recorder and two wakings a second, and
+    /// would have nothing to do. Where the rate is known it says; where it is not, each VU may be worth a worker.
+    #[must_use]
+    pub fn useful_workers(&self) -> u64 {
+        let useful = |scenario: &ScenarioPlan| match scenario.peak_rate() {
+            Some(rate) => (rate / A_WORKERS_RATE).ceil() as u64,
+            None => scenario.part.count(u64::from(scenario.model.max_vus())),
+        };
+        self.scenarios.iter().map(useful).sum::<u64>().max(1)
     }
 
     /// The VUs of scenario `index` that worker `worker` of `workers` has.

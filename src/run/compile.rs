@@ -91,6 +91,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         .ok()?;
     let program = program?;
     let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    let workers = settings.workers.unwrap_or_else(|| workers(&load));
     Some(Compiled {
         run: settings.run,
         guard,
@@ -106,7 +107,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         stationarity: Stationarity::prepare(&plan.scenarios, &mut layout),
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
-        workers: settings.workers.unwrap_or_else(cores),
+        workers,
         trend_stats: settings.trend_stats,
         stop: Stop::new(),
         plan,
@@ -129,9 +130,11 @@ fn judges(plan: &Plan, replaced: bool, layout: &mut LayoutBuilder, diagnostics: 
     judges
 }
 
-/// As many workers as this process may use cores.
-fn cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+/// As many workers as this process may use cores, and no more than have something to do.
+fn workers(load: &LoadPlan) -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let useful = usize::try_from(load.useful_workers()).ok().and_then(NonZeroUsize::new);
+    useful.map_or(cores, |useful| useful.min(cores))
 }
 
 // === impl Compiled ===

@@ -20,6 +20,9 @@ use tower::Service;
 /// How many tenants' `baggage` a worker keeps ready for each step.
 const KEPT_BAGGAGE: u32 = 4096;
 
+/// How many headers a client adds to each request: who asks, trace, baggage.
+const CLIENT_HEADERS: usize = 3;
+
 /// What one VU plays with: its variables, its dice, and buffers that are used again.
 #[derive(Debug)]
 pub(crate) struct Hand {
@@ -238,7 +241,12 @@ where
             Some(uri) => uri.clone(),
             None => step.url.fill(context)?,
         };
-        let mut headers = kit.map_or_else(|| step.headers.fixed.clone(), |kit| kit.headers.clone());
+        let fixed = kit.map_or(&step.headers.fixed, |kit| &kit.headers);
+        // A clone would have room for what is in it only, and grow with each header that follows.
+        let mut headers = HeaderMap::with_capacity(fixed.len() + step.headers.filled.len() + CLIENT_HEADERS);
+        for (name, value) in fixed {
+            headers.append(name.clone(), value.clone());
+        }
         step.headers.fill(context, scratch, &mut headers)?;
         let body = match kit.and_then(|kit| kit.body.as_ref()) {
             Some(body) => body.clone(),

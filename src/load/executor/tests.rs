@@ -468,6 +468,16 @@ fn a_vu_that_is_wanted_again_goes_on() {
 // === arrival rates ===
 
 #[test]
+fn only_workers_that_have_something_to_do_are_of_use() {
+    let useful = |scenarios: &[Scenario]| plan(scenarios, &Segment::whole()).useful_workers();
+    assert_eq!(useful(&[arrivals(10.0, 1, 10, 10, Arrivals::Constant)]), 1);
+    assert_eq!(useful(&[arrivals(501.0, 1, 10, 10, Arrivals::Constant)]), 2);
+    let one = arrivals(1_000.0, 1, 10, 10, Arrivals::Constant);
+    assert_eq!(useful(&[one.clone(), one]), 4, "what several scenarios start adds up");
+    assert_eq!(useful(&[constant(7, 1)]), 7);
+}
+
+#[test]
 fn a_constant_rate_starts_what_is_due_whatever_runs() {
     let played = play(&[arrivals(4.0, 2, 10, 10, Arrivals::Constant)], |_, _| 1100);
     assert_eq!(played.starts(), [0, 250, 500, 750, 1000, 1250, 1500, 1750]);
