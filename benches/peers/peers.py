@@ -26,7 +26,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="a look, in a minute and a half: few and short runs")
     parser.add_argument("--rounds", type=int, help="of each comparison")
     parser.add_argument("--seconds", type=int, help="of each measurement in them")
-    parser.add_argument("--rate", type=int, default=10_000, help="of the paced runs, requests a second")
+    parser.add_argument("--rate", type=int, default=40_000, help="of the paced runs, requests a second")
     parser.add_argument("--only", default="pacecar,k6,wrk,oha", help="which clients, with commas; pacecar always")
     parser.add_argument("--rows", default=",".join(rows.ALL), help=f"which of {', '.join(rows.ALL)}")
     parser.add_argument("--out", default="target/bench/peers.json")
@@ -35,7 +35,7 @@ def arguments():
     options.rounds = options.rounds or (1 if options.quick else 4)
     options.seconds = options.seconds or (2 if options.quick else 4)
     options.low_seconds = 8 if options.quick else 30
-    options.growth = (5, 15) if options.quick else (10, 60)
+    options.growth = (10, 20) if options.quick else (40, 80)
     if "pacecar" not in options.only.split(","):
         options.only += ",pacecar"
     unknown = set(options.rows.split(",")) - set(rows.ALL)

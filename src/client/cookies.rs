@@ -4,6 +4,7 @@
 //! jar's rules alone decide which host gets which. A new iteration starts with an empty jar.
 
 use super::Request;
+use super::progress::Progress;
 use crate::measure::{Failure, RequestContext};
 use cookie_store::{CookieStore, RawCookie};
 use http::Uri;
@@ -26,6 +27,7 @@ const MAX_COOKIES: usize = 3_000;
 pub(crate) struct Cookies<S> {
     inner: S,
     jar: Rc<RefCell<Jar>>,
+    progress: Progress,
 }
 
 /// The cookies of the VU's iteration.
@@ -42,7 +44,7 @@ pin_project! {
     pub(crate) struct Storing<F> {
         #[pin]
         inner: F,
-        uri: Uri,
+        progress: Progress,
         jar: Rc<RefCell<Jar>>,
     }
 }
@@ -51,8 +53,8 @@ pin_project! {
 
 impl<S> Cookies<S> {
     /// Wraps `inner` with an empty jar.
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, jar: Rc::default() }
+    pub(crate) fn new(inner: S, progress: Progress) -> Self {
+        Self { inner, jar: Rc::default(), progress }
     }
 }
 
@@ -69,16 +71,17 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let uri = request.uri().clone();
         let iteration = request.extensions().get::<RequestContext>().map(|context| context.iteration);
         {
             let jar = &mut *self.jar.borrow_mut();
             jar.enter(iteration);
             if jar.taken > 0 {
+                self.progress.keep_cookie(request.headers().get(COOKIE).cloned());
+                let uri = request.uri().clone();
                 jar.write(&uri, request.headers_mut());
             }
         }
-        Storing { inner: self.inner.call(request), uri, jar: Rc::clone(&self.jar) }
+        Storing { inner: self.inner.call(request), progress: self.progress.clone(), jar: Rc::clone(&self.jar) }
     }
 }
 
@@ -93,8 +96,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        if response.headers().contains_key(SET_COOKIE) {
-            this.jar.borrow_mut().store(this.uri, response.headers());
+        if response.headers().contains_key(SET_COOKIE)
+            && let Some(uri) = this.progress.sent_to()
+        {
+            this.jar.borrow_mut().store(&uri, response.headers());
         }
         Poll::Ready(Ok(response))
     }

@@ -66,6 +66,7 @@ where
         let now = Instant::now();
         self.progress.blocked(now);
         self.progress.sent(now, None);
+        self.progress.keep_copy(&request);
         let extensions = request.extensions().clone();
         Answering { call: self.target.clone().oneshot(request), extensions, progress: self.progress.clone() }
     }

@@ -73,7 +73,7 @@ where
     // Next to the wire: all above see bodies as they are meant, and none that is endless.
     let service = Decompression::new(inner, config.max_body);
     // Below the redirect: a hop sets and gets cookies as any request, by the jar's rules for its host.
-    let service = Cookies::new(service);
+    let service = Cookies::new(service, progress.clone());
     // Below the redirect: a hop is a request that the target has to bear, so it pays as one.
     let service = Capped::new(service, line, progress.clone());
     // Below timeout and trace: all hops share one time and one span.

@@ -4,8 +4,11 @@
 //! the future knew. So the layers write down here how far they are, and a failure takes its
 //! [`Exchange`] from here. One VU has one request in flight, hence one record per VU.
 
+use super::Request;
 use super::connection::Marks;
 use crate::measure::{Exchange, Failure, FailureKind, Hop, Proto, TlsVersion};
+use http::Uri;
+use http::header::{COOKIE, HeaderValue};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +16,16 @@ use tokio::time::Instant;
 
 /// The record of one VU. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Progress(Rc<RefCell<Record>>);
+pub(crate) struct Progress(Rc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    record: RefCell<Record>,
+    /// The request as it was sent, for a redirect that may come: nothing is copied before one does.
+    sent: RefCell<Option<Request>>,
+    /// What the plan wrote as `cookie`, where the jar has written over it.
+    cookie: RefCell<Option<Option<HeaderValue>>>,
+}
 
 #[derive(Debug, Default)]
 struct Record {
@@ -43,12 +55,49 @@ enum Phase {
 impl Progress {
     /// A new request: nothing is known of it.
     pub(crate) fn begin(&self) {
-        *self.0.borrow_mut() = Record::default();
+        *self.0.record.borrow_mut() = Record::default();
+        drop(self.take_sent());
+    }
+
+    /// Keeps a request that was sent, until its answer is here.
+    pub(crate) fn keep(&self, request: Request) {
+        *self.0.sent.borrow_mut() = Some(request);
+    }
+
+    /// Keeps a copy of a request, for connections that use it up.
+    pub(crate) fn keep_copy(&self, request: &Request) {
+        let mut copy = Request::new(request.body().clone());
+        copy.method_mut().clone_from(request.method());
+        copy.uri_mut().clone_from(request.uri());
+        copy.headers_mut().clone_from(request.headers());
+        self.keep(copy);
+    }
+
+    /// The jar writes over what the plan wrote.
+    pub(crate) fn keep_cookie(&self, of_plan: Option<HeaderValue>) {
+        *self.0.cookie.borrow_mut() = Some(of_plan);
+    }
+
+    /// Where the request that was sent last went.
+    pub(crate) fn sent_to(&self) -> Option<Uri> {
+        self.0.sent.borrow().as_ref().map(|request| request.uri().clone())
+    }
+
+    /// Takes the request that was sent last, as it was before the jar and the connection added to it.
+    pub(crate) fn take_sent(&self) -> Option<Request> {
+        let cookie = self.0.cookie.borrow_mut().take();
+        let mut request = self.0.sent.borrow_mut().take()?;
+        match cookie {
+            Some(Some(of_plan)) => drop(request.headers_mut().insert(COOKIE, of_plan)),
+            Some(None) => drop(request.headers_mut().remove(COOKIE)),
+            None => {}
+        }
+        Some(request)
     }
 
     /// A request, or a hop of it, comes to the connection.
     pub(crate) fn blocked(&self, now: Instant) {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         record.exchange.timings = Default::default();
         record.exchange.stale = false;
         record.phase = Phase::Blocked(now);
@@ -56,7 +105,7 @@ impl Progress {
 
     /// A reused connection turned out to be closed.
     pub(crate) fn stale(&self, started: Instant) {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         record.exchange.stale = true;
         record.phase = Phase::Blocked(started);
     }
@@ -79,12 +128,12 @@ impl Progress {
 
     /// The request was handed to a connection.
     pub(crate) fn sent(&self, now: Instant, marks: Option<Rc<Marks>>) {
-        self.0.borrow_mut().phase = Phase::Sent(now, marks);
+        self.0.record.borrow_mut().phase = Phase::Sent(now, marks);
     }
 
     /// The answer's head is here: all that is known of the exchange but its hops.
     pub(crate) fn answered(&self, proto: Proto, tls: Option<TlsVersion>) -> Exchange {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         if let Phase::Sent(at, marks) = &record.phase {
             let head = marks.as_ref().and_then(|marks| marks.first_read()).unwrap_or_else(Instant::now);
             let flushed = marks.as_ref().and_then(|marks| marks.flushed()).unwrap_or(*at).clamp(*at, head.max(*at));
@@ -102,7 +151,7 @@ impl Progress {
 
     /// A redirect was followed.
     pub(crate) fn hop(&self, hop: Hop) {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         record.exchange.hops.push(hop);
         record.exchange.timings = Default::default();
         record.exchange.head_at = None;
@@ -110,17 +159,17 @@ impl Progress {
 
     /// Takes the redirects that were followed. Nearly always none, and then nothing is allocated.
     pub(crate) fn take_hops(&self) -> Vec<Hop> {
-        std::mem::take(&mut self.0.borrow_mut().exchange.hops)
+        std::mem::take(&mut self.0.record.borrow_mut().exchange.hops)
     }
 
     /// The cap makes the request wait from now on.
     pub(crate) fn hold(&self, now: Instant) {
-        self.0.borrow_mut().held = Some(now);
+        self.0.record.borrow_mut().held = Some(now);
     }
 
     /// The cap lets it go.
     pub(crate) fn release(&self, now: Instant) {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         if let Some(since) = record.held.take() {
             record.excused += now.saturating_duration_since(since);
         }
@@ -128,13 +177,13 @@ impl Progress {
 
     /// How long the cap made it wait, or none while it still does.
     pub(crate) fn excused(&self) -> Option<Duration> {
-        let record = self.0.borrow();
+        let record = self.0.record.borrow();
         if record.held.is_some() { None } else { Some(record.excused) }
     }
 
     /// The request ends here without a (whole) answer. What it was doing counts up to now, as in k6.
     pub(crate) fn fail(&self, kind: FailureKind) -> Failure {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         let now = Instant::now();
         let timings = &mut record.exchange.timings;
         match std::mem::take(&mut record.phase) {
@@ -155,7 +204,7 @@ impl Progress {
 
     /// Closes the phase that is open and opens the next.
     fn enter(&self, next: impl FnOnce(Instant) -> Phase) {
-        let record = &mut *self.0.borrow_mut();
+        let record = &mut *self.0.record.borrow_mut();
         let now = Instant::now();
         let timings = &mut record.exchange.timings;
         match record.phase {

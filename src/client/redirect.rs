@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::{HostFilter, Request};
 use crate::measure::{Exchange, Failure, FailureKind, Hop, RequestContext};
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 use http::{Extensions, Method, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::Full;
@@ -53,18 +53,12 @@ struct Rules {
     hosts: Option<HostFilter>,
 }
 
-/// What a hop needs of the request before it.
-struct Kept {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Full<Bytes>,
-}
-
 /// A redirect that is to be followed as soon as its body is read.
 struct Turn {
     status: StatusCode,
     extensions: Extensions,
+    /// The request that was answered so.
+    request: Request,
     next: Uri,
     relative: bool,
 }
@@ -75,7 +69,6 @@ pin_project! {
         service: S,
         rules: Rc<Rules>,
         progress: Progress,
-        kept: Option<Kept>,
         followed: u32,
         // When the hop was due; none for the first, which knows it itself.
         due: Option<Instant>,
@@ -116,12 +109,6 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let kept = (self.rules.max > 0).then(|| Kept {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-            body: request.body().clone(),
-        });
         let stage = if self.rules.allow(request.uri()) {
             Stage::Calling { call: self.inner.call(request) }
         } else {
@@ -131,7 +118,6 @@ where
             service: self.inner.clone(),
             rules: Rc::clone(&self.rules),
             progress: self.progress.clone(),
-            kept,
             followed: 0,
             due: None,
             stage,
@@ -164,8 +150,10 @@ where
                     return Poll::Ready(Err(this.progress.fail(FailureKind::Forbidden)));
                 }
                 StageProjection::Calling { call } => {
-                    let mut response = ready!(call.poll(cx))?;
-                    match turn(&mut response, this.kept.as_ref(), *this.followed, this.rules) {
+                    let answered = ready!(call.poll(cx));
+                    let sent = this.progress.take_sent();
+                    let mut response = answered?;
+                    match turn(&mut response, sent, *this.followed, this.rules) {
                         Some(turn) => {
                             let body = Some(response.into_body());
                             this.stage.set(Stage::Draining { turn: Some(turn), body, drained: 0 });
@@ -182,16 +170,13 @@ where
                 }
                 StageProjection::Draining { turn, body, drained } => {
                     ready!(poll_drained(body, drained, cx));
-                    let (Some(turn), Some(kept)) = (turn.take(), this.kept.as_mut()) else {
-                        // Only a future that is polled after its end comes here.
-                        return Poll::Pending;
-                    };
+                    // Only a future that is polled after its end has none.
+                    let Some(turn) = turn.take() else { return Poll::Pending };
                     let ended = Instant::now();
                     *this.followed += 1;
                     this.progress.hop(turn.hop(*this.due, ended));
                     *this.due = Some(ended);
-                    let request = kept.follow(turn);
-                    let call = this.service.call(request);
+                    let call = this.service.call(turn.request());
                     this.stage.set(Stage::Calling { call });
                 }
             }
@@ -200,17 +185,18 @@ where
 }
 
 /// The redirect that this answer is, if it is one that is to be followed.
-fn turn<B>(response: &mut http::Response<B>, kept: Option<&Kept>, followed: u32, rules: &Rules) -> Option<Turn> {
+fn turn<B>(response: &mut http::Response<B>, sent: Option<Request>, followed: u32, rules: &Rules) -> Option<Turn> {
     let status = response.status();
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) || followed >= rules.max {
         return None;
     }
     let location = response.headers().get(header::LOCATION)?.as_bytes();
-    let (next, relative) = target(&kept?.uri, location)?;
+    let request = sent?;
+    let (next, relative) = target(request.uri(), location)?;
     if !rules.allow(&next) {
         return None;
     }
-    Some(Turn { status, extensions: std::mem::take(response.extensions_mut()), next, relative })
+    Some(Turn { status, extensions: std::mem::take(response.extensions_mut()), request, next, relative })
 }
 
 /// Reads a redirect's body to its end, as far as that is worth it.
@@ -250,37 +236,30 @@ impl Turn {
             tls: known.tls,
         }
     }
-}
 
-// === impl Kept ===
-
-impl Kept {
-    /// The request that follows a redirect, and what is kept of it in turn.
-    fn follow(&mut self, turn: Turn) -> Request {
-        if !same_origin(&self.uri, &turn.next) {
+    /// The request that follows the redirect.
+    fn request(self) -> Request {
+        let mut request = self.request;
+        if !same_origin(request.uri(), &self.next) {
             for name in CREDENTIALS {
-                self.headers.remove(name);
+                request.headers_mut().remove(name);
             }
         }
         // As in Go: a `host` of the plan's own stays only where the redirect says no host.
-        if !turn.relative {
-            self.headers.remove(header::HOST);
+        if !self.relative {
+            request.headers_mut().remove(header::HOST);
         }
-        if !matches!(turn.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
-            if self.method != Method::HEAD {
-                self.method = Method::GET;
+        if !matches!(self.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+            if *request.method() != Method::HEAD {
+                *request.method_mut() = Method::GET;
             }
-            self.body = Full::default();
+            *request.body_mut() = Full::default();
             for name in ABOUT_THE_BODY {
-                self.headers.remove(name);
+                request.headers_mut().remove(name);
             }
         }
-        self.uri = turn.next;
-        let mut request = Request::new(self.body.clone());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        *request.extensions_mut() = turn.extensions;
+        *request.uri_mut() = self.next;
+        *request.extensions_mut() = self.extensions;
         request.extensions_mut().remove::<Exchange>();
         request
     }

@@ -154,19 +154,13 @@ impl Connections {
     /// Sends the request over an idle connection where there is one.
     fn begin(&self, host: &Rc<Host>, request: Request, now: Instant) -> Stage {
         if let Some(mut connection) = host.take() {
-            let unsent = if connection.is_closed() {
-                Box::new(request)
-            } else {
-                match connection.send(request, host, self.network.keep_alive) {
-                    Ok(()) => {
-                        self.progress.sent(now, Some(Rc::clone(&connection.marks)));
-                        return Stage::Http1(Some(connection));
-                    }
-                    Err(unsent) => unsent,
-                }
-            };
+            if !connection.is_closed() && connection.send(&request, host, self.network.keep_alive) {
+                self.progress.sent(now, Some(Rc::clone(&connection.marks)));
+                self.progress.keep(request);
+                return Stage::Http1(Some(connection));
+            }
             self.progress.stale(now);
-            return Stage::Dial(Some(unsent));
+            return Stage::Dial(Some(Box::new(request)));
         }
         match host.http2() {
             Some(connection) => hand_over(connection, host, request, true, self.network.keep_alive, &self.progress),
@@ -184,6 +178,7 @@ fn hand_over(
     keep_alive: bool,
     progress: &Progress,
 ) -> Stage {
+    progress.keep_copy(&request);
     // As Go: some servers refuse a POST that does not say how long it is.
     let empty = request.body().is_end_stream();
     if empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
@@ -249,9 +244,10 @@ impl Future for Exchanging {
                         Fresh::Http1(mut connection) => {
                             let now = Instant::now();
                             this.progress.sent(now, Some(Rc::clone(&connection.marks)));
-                            if connection.send(*request, host, keep_alive).is_err() {
+                            if !connection.send(&request, host, keep_alive) {
                                 return Poll::Ready(Err(this.progress.fail(FailureKind::Reset)));
                             }
+                            this.progress.keep(*request);
                             Stage::Http1(Some(connection))
                         }
                         Fresh::Http2(connection) => {

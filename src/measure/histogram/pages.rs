@@ -107,6 +107,8 @@ impl Pages {
             self.add(unscaled, n);
             return;
         }
+        // Exactly: pages come seldom and stay, and there are hundreds of histograms over time.
+        self.counts.reserve_exact(PAGE);
         self.counts.resize(self.counts.len() + PAGE, 0);
         let number = self.counts.len() / PAGE;
         if let Some(slot) = self.slots.get_mut(at) {

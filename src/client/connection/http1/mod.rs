@@ -156,11 +156,10 @@ impl Http1 {
         !matches!(self.io.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Writes a request, as far as that goes at once; the rest follows while the answer is waited for.
-    ///
-    /// # Errors
-    /// The request, where nothing of it could be written.
-    pub(crate) fn send(&mut self, request: Request, host: &Host, keep_alive: bool) -> Result<(), Box<Request>> {
+    /// Writes a request, as far as that goes at once; the rest follows while the answer is waited for. False where
+    /// nothing of it could be written, and the connection is of no use.
+    #[must_use]
+    pub(crate) fn send(&mut self, request: &Request, host: &Host, keep_alive: bool) -> bool {
         self.marks.begin_bounded();
         self.asked = Asked::of(request.method());
         self.held = Bytes::new();
@@ -169,7 +168,7 @@ impl Http1 {
         let out = &mut room.borrow_mut().outgoing;
         out.clear();
         let body = whole(request.body().clone());
-        self.keep = request::write(&request, host, keep_alive, body.len(), out);
+        self.keep = request::write(request, host, keep_alive, body.len(), out);
         self.body = if body.len() <= TOGETHER {
             out.extend_from_slice(&body);
             Bytes::new()
@@ -179,11 +178,11 @@ impl Http1 {
         match self.io.try_write(out) {
             Ok(written) => self.unsent = Bytes::copy_from_slice(&out[written..]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.unsent = Bytes::copy_from_slice(out),
-            Err(_) => return Err(Box::new(request)),
+            Err(_) => return false,
         }
         self.flushing = true;
         self.push(&mut Context::from_waker(Waker::noop()));
-        Ok(())
+        true
     }
 
     /// The head of the answer, informational ones left out.
