@@ -83,7 +83,8 @@ const WORKFLOW: u64 = 27;
 const IN_MEMORY: u64 = 56;
 const SOCKET: u64 = 45;
 
-const ANSWER: &str = r#"{"access_token":"eyJhbGciOiJIUzI1NiJ9","usage":{"total_tokens":120},"cost":0.002,"cached":false}"#;
+const ANSWER: &str =
+    r#"{"access_token":"eyJhbGciOiJIUzI1NiJ9","usage":{"total_tokens":120},"cost":0.002,"cached":false}"#;
 
 /// The workflow against `base`, and where it counts.
 fn program(base: &str) -> (Arc<Program>, RecorderHandle) {

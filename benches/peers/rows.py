@@ -41,18 +41,30 @@ class Bench:
         return client.run(command, count, cores or self.cores.client, limit, look)
 
     def rounds(self, what, asks):
-        """Rates of several runs, interleaved, so that what disturbs the machine disturbs all of them."""
+        """Rates of several runs, interleaved, so that what disturbs the machine disturbs all of them.
+
+        A round in which one of them measures nothing (a starved generator calls itself invalid) is left out whole.
+        """
         rates = {name: [] for name in asks}
         others = {name: [] for name in asks}
-        for number in range(self.options.rounds):
-            for name, (client, ask, cores) in asks.items():
-                with self.server() as url:
-                    run = self.drive(client, ask(url), self.options.seconds, cores)
+        for number in range(1, self.options.rounds + 1):
+            try:
+                runs = {name: self.one(f"{what} {number}: {name}", *ask) for name, ask in asks.items()}
+            except Missed as why:
+                print(f"{what} {number}: left out: {why}", file=sys.stderr)
+                continue
+            for name, run in runs.items():
                 rates[name].append(run["rate"])
                 others[name].append(run["others"])
-                told = f"{run['rate']:,.0f} requests per CPU-second, core {run['others']:.0%} others'"
-                print(f"{what} {number + 1}: {name}: {told}", file=sys.stderr)
+        if not any(rates.values()):
+            raise Missed("no round in which all runs were valid: the machine is too busy")
         return rates, others
+
+    def one(self, what, client, ask, cores):
+        with self.server() as url:
+            run = self.drive(client, ask(url), self.options.seconds, cores)
+        print(f"{what}: {run['rate']:,.0f} requests per CPU-second, core {run['others']:.0%} others'", file=sys.stderr)
+        return run
 
 
 class Row:
@@ -86,27 +98,35 @@ def ratio(ours, theirs):
     return [a / b for a, b in zip(ours, theirs)]
 
 
-def throughput(bench):
-    """Closed and paced, against the peers, in the same rounds."""
-    options, mine = bench.options, bench.clients["pacecar"]
-    asks = {}
-    for client in bench.having("closed"):
-        asks[f"{client.name} closed"] = (client, lambda url, c=client: c.closed(url, CONNECTIONS, options.seconds), None)
-    for client in bench.having("paced"):
-        asks[f"{client.name} paced"] = (client, lambda url, c=client: c.paced(url, options.rate, options.seconds), None)
-    rates, others = bench.rounds("round", asks)
+def closed(bench):
+    """As fast as it goes, against the peers."""
+    seconds, mine = bench.options.seconds, bench.clients["pacecar"]
+    ask = lambda client: (client, lambda url: client.closed(url, CONNECTIONS, seconds), None)
+    rates, others = bench.rounds("closed", {client.name: ask(client) for client in bench.having("closed")})
     rows = []
     for peer, hold, aim in (("k6", 10, 20), ("wrk", 0.5, 0.75)):
-        if peer in bench.clients:
-            values = ratio(rates["pacecar closed"], rates[f"{peer} closed"])
+        if peer in rates:
+            values = ratio(rates["pacecar"], rates[peer])
             rows.append(Row(f"3-step workflow, closed, against {peer}", values, "×", hold, aim))
-    if "wrk" in bench.clients:
-        values = ratio(rates["pacecar paced"], rates["wrk closed"])
+    return rows, {"closed": {"rates": rates, "others": others, "startup_cpu_seconds": mine.startup}}
+
+
+def paced(bench):
+    """At a rate, both clocks: against oha, which is paced too, and wrk, which is not."""
+    options, asks = bench.options, {}
+    for client in bench.having("paced"):
+        asks[client.name] = (client, lambda url, client=client: client.paced(url, options.rate, options.seconds), None)
+    if wrk := bench.clients.get("wrk"):
+        asks["wrk"] = (wrk, lambda url: wrk.closed(url, CONNECTIONS, options.seconds), None)
+    rates, others = bench.rounds("paced", asks)
+    rows = []
+    if "wrk" in rates:
+        values = ratio(rates["pacecar"], rates["wrk"])
         rows.append(Row(f"paced at {options.rate:,}/s, both clocks, against wrk", values, "×", 0.4, 0.65))
-    if "oha" in bench.clients:
-        values = ratio(rates["pacecar paced"], rates["oha paced"])
+    if "oha" in rates:
+        values = ratio(rates["pacecar"], rates["oha"])
         rows.append(Row("the same against oha paced with correction", values, "×", 1.5, 1.5))
-    return rows, {"requests_per_cpu_second": rates, "core_share_of_others": others, "startup_cpu_seconds": mine.startup}
+    return rows, {"paced": {"rate": options.rate, "rates": rates, "others": others}}
 
 
 def memory(bench):
@@ -192,7 +212,7 @@ def cores(bench):
     return [row], {"requests_per_cpu_second_by_workers": rates}
 
 
-ALL = {"throughput": throughput, "memory": memory, "low": low, "growth": growth, "cores": cores}
+ALL = {"closed": closed, "paced": paced, "memory": memory, "low": low, "growth": growth, "cores": cores}
 
 
 def measured(bench, names):

@@ -183,7 +183,8 @@ mod precise {
             // registered. This one is ours, and nobody takes it out.
             #[allow(deprecated, reason = "the safe way to register a descriptor that is owned")]
             let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-            let shared = Rc::new(Shared { timer, sleepers: RefCell::default(), armed: Cell::new(None), rang: Cell::new(None) });
+            let shared =
+                Rc::new(Shared { timer, sleepers: RefCell::default(), armed: Cell::new(None), rang: Cell::new(None) });
             let listener = spawn_local(listen(Rc::clone(&shared))).abort_handle();
             Ok(Self { shared, listener })
         }

@@ -91,7 +91,9 @@ fn a_head_that_says_two_things_is_none() {
     ] {
         assert!(matches!(read(head, Asked::Other), Err(Http1Error::Length(found)) if found == error), "{head}");
     }
-    for head in ["HTTP/1.1 99 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n", "ICY 200 OK\r\n\r\n"] {
+    for head in
+        ["HTTP/1.1 99 X\r\n\r\n", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n", "ICY 200 OK\r\n\r\n"]
+    {
         assert!(read(head, Asked::Other).is_err(), "{head}");
     }
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(101));
@@ -114,7 +116,8 @@ fn a_request_says_where_it_goes_and_how_long_it_is() {
 #[test]
 fn what_the_plan_wrote_of_host_and_authorization_stays_and_of_lengths_does_not() {
     let mut asked = request("POST", "http://u:p@a.test/", "abc");
-    for (name, value) in [("host", "b.test"), ("authorization", "x"), ("content-length", "7"), ("transfer-encoding", "y")]
+    for (name, value) in
+        [("host", "b.test"), ("authorization", "x"), ("content-length", "7"), ("transfer-encoding", "y")]
     {
         asked.headers_mut().insert(name, HeaderValue::from_static(value));
     }
