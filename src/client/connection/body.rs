@@ -66,8 +66,7 @@ impl ConnectionBody {
         match &mut self.0 {
             Source::Over => Poll::Ready(None),
             Source::Http1(connection, _) => {
-                let data = ready!(connection.poll_data(cx));
-                Poll::Ready(data.map(|data| data.map_err(|error| failed(classify::answering(&error), error))))
+                connection.poll_data(cx).map_err(|error| failed(classify::answering(&error), error))
             }
             Source::Http2(incoming, _) => loop {
                 match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
@@ -96,7 +95,7 @@ impl Body for ConnectionBody {
             Some(Ok(_)) | None => self.end_if_over(),
             Some(Err(_)) => self.0 = Source::Over,
         }
-        Poll::Ready(next.map(|data| data.map(Frame::data)))
+        Poll::Ready(next).map_ok(Frame::data)
     }
 
     fn is_end_stream(&self) -> bool {
