@@ -35,7 +35,7 @@ lint: ## Format, clippy, documentation, unused and too many dependencies
 	@scripts/ensure.sh rust cc
 	@scripts/lint.sh
 
-bench: ## Requests per CPU-second side by side with k6 and wrk (BENCH_ARGS=--gate fails below what must hold)
+bench: ## Requests per CPU-second side by side with k6, wrk and oha (BENCH_ARGS=--gate fails below what must hold)
 	@scripts/ensure.sh rust cc python wrk
 	benches/peers/run.sh $(BENCH_ARGS)
 

@@ -26,8 +26,10 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tower::Service;
+use tower::util::ServiceFn;
 
-type Answered = Result<Response<Full<Bytes>>, Infallible>;
+/// What the target in memory does.
+type Answer = fn(Request<Full<Bytes>>) -> Ready<Result<Response<Full<Bytes>>, Infallible>>;
 
 /// Counts, and has the system do the work.
 struct Counting;
@@ -128,7 +130,7 @@ fn runtime() -> Runtime {
 }
 
 /// A target in memory that answers at once, and allocates nothing for it.
-fn target() -> tower::util::ServiceFn<fn(Request<Full<Bytes>>) -> Ready<Answered>> {
+fn target() -> ServiceFn<Answer> {
     tower::service_fn(|_| ready(Ok(Response::new(Full::from(Bytes::from_static(ANSWER.as_bytes()))))))
 }
 
