@@ -168,7 +168,8 @@ fn what_is_not_there_yet_is_refused_in_one_place() {
     };
     let everything = not_yet(EVERYTHING);
     for part in [
-        "section `correlate`",
+        "`correlate.pool`",
+        "`correlate.endpoints`",
         "section `slo`",
         "section `tune`",
         "externally-controlled",
