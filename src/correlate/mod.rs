@@ -2,10 +2,23 @@
 
 pub mod attribution;
 mod bands;
+mod forward;
 mod intake;
 mod join;
+pub mod otlp;
+mod own_spans;
+mod receiver;
+mod tasks;
 
 pub use attribution::Part;
 pub use bands::{Band, BandName};
+pub use forward::{
+    Collector, CollectorError, Forward, ForwardStats, Forwarder, Lookup, OwnSpan, OwnSpans, OwnValue, Prepared,
+    Protocol, Tally,
+};
 pub use intake::{Intake, MetricPoint, MetricValue, ServerSpan, SpanKind};
 pub use join::{AttributionReport, JoinConfig, JoinCounts, Joiner};
+pub use own_spans::Narrator;
+pub use receiver::{
+    Batch, Bound, Incoming, Outgoing, Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taken, Taker, intake,
+};

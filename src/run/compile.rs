@@ -1,5 +1,6 @@
 //! Lets each room compile its part of the plan; `check` ends here.
 
+use super::correlate::{self, CorrelationPlan};
 use super::{Settings, Source};
 use crate::cleanup::{self, CleanupPlan};
 use crate::client;
@@ -21,6 +22,7 @@ pub struct Compiled {
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) cleanup: Option<CleanupPlan>,
+    pub(super) correlation: Option<CorrelationPlan>,
     pub(super) client: client::Shared,
     pub(super) program: Arc<Program>,
     pub(super) load: LoadPlan,
@@ -71,6 +73,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
     let environment = workflow::Environment::new(settings.variables.given.clone());
     let program = workflow::compile(&plan, &environment, directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
+    let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -83,6 +86,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         run: settings.run,
         guard,
         cleanup,
+        correlation,
         client: client::Shared::new(client),
         program,
         load,
