@@ -14,6 +14,7 @@
 
 mod clocks;
 mod commands;
+mod correlate;
 mod demo;
 mod docs;
 mod faults;
