@@ -161,3 +161,54 @@ fn whole(ms: f64) -> String {
 fn rounded(ms: f64) -> f64 {
     (ms * 100.0).round() / 100.0
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::correlate::JoinCounts;
+    use crate::semconv::{RunId, TraceId};
+
+    fn band(step: &str, band: BandName, pool_wait: f64, db: f64) -> Band {
+        let mut parts_ms = [0.0; Part::ALL.len()];
+        (parts_ms[Part::PoolWait as usize], parts_ms[Part::Db as usize]) = (pool_wait, db);
+        let exemplars = vec![TraceId::of_run(RunId::new(1), 2)];
+        Band { band, step: step.into(), total_ms: pool_wait + db, parts_ms, exemplars }
+    }
+
+    fn report() -> CorrelationReport {
+        let counts = JoinCounts { expected: 10, joined: 9, ..JoinCounts::default() };
+        let bands = vec![
+            band("login", BandName::P95, 0.0, 20.0),
+            band("agent", BandName::P95, 148.25, 54.5),
+            band("agent", BandName::P99, 300.0, 54.6),
+        ];
+        CorrelationReport { attribution: Some(AttributionReport { counts, bands }), receiver: None, notes: Vec::new() }
+    }
+
+    #[test]
+    fn the_first_sentence_is_of_the_slowest_step_at_p95() {
+        let told = report().sentence();
+        assert_eq!(told.as_deref(), Some("at p95, 148 of 203 ms of agent were waiting for a pool connection"));
+        assert_eq!(CorrelationReport::default().sentence(), None);
+        assert!(CorrelationReport::default().is_empty());
+    }
+
+    #[test]
+    fn only_parts_that_any_band_has_are_columns() {
+        let table = report().table();
+        assert_eq!(table.head, ["step", "band", "total", "pool_wait", "db"]);
+        assert_eq!(table.rows[1], ["agent", "p95", "202.75ms", "148.25ms", "54.5ms"]);
+    }
+
+    #[test]
+    fn the_json_has_all_eight_parts_and_nothing_that_nobody_measured() {
+        let values = report().values();
+        let [("attribution", value)] = values.as_slice() else { panic!("{values:?}") };
+        let parts = value["bands"][1]["parts_ms"].as_object().unwrap();
+        assert_eq!(parts.keys().collect::<Vec<_>>(), Part::ALL.map(Part::as_str).iter().collect::<Vec<_>>());
+        assert_eq!((value["joined"].as_u64(), value["bands"][1]["step"].as_str()), (Some(9), Some("agent")));
+        assert_eq!(value["bands"][0]["exemplars"][0], "00000000000000010000000000000002");
+        assert!(value.get("notes").is_none());
+    }
+}

@@ -59,7 +59,7 @@ pub struct Call {
     pub receiving: u64,
     /// What must be taken from the server's clock to get the client's, as far as that is known.
     pub offset: i64,
-    /// How long the way to the server takes at its fastest; none where nobody knows.
+    /// How long the way to the server takes at its fastest, from the first byte sent; none where nobody knows.
     pub way: Option<u64>,
     /// Whether all spans that came are there: where some were thrown away, the API's own time is unexplained.
     pub complete: bool,
@@ -141,7 +141,7 @@ pub fn attribute(call: &Call, spans: &[Span]) -> Option<Attribution> {
         if queued == 0
             && let Some(way) = call.way
         {
-            let arrived = call.sending.saturating_add(way);
+            let arrived = call.sending.max(way);
             let excess = u64::try_from(from).unwrap_or(0).saturating_sub(arrived);
             if excess >= WAY_SLACK.max(way.saturating_mul(WAY_FACTOR)) {
                 parts.shift(Part::Network, Part::ServerQueue, excess);

@@ -299,10 +299,9 @@ impl Joiner {
         self.counts.skewed += u64::from(found.is_some_and(|found| found.skewed));
         self.bands.add(pending.step, total, parts.as_ref().map(|parts| (parts, id)));
         if let Some(server) = found.and_then(|found| spans.get(found.server)) {
-            let left = call.start.saturating_add(i64::try_from(call.sending).unwrap_or(0));
             let whole = call.start.saturating_add(call.end());
             if let Some(clock) = self.clocks.get_mut(usize::from(server.service)) {
-                clock.observe(server.start.saturating_sub(left), whole.saturating_sub(server.end), now);
+                clock.observe(server.start.saturating_sub(call.start), whole.saturating_sub(server.end), now);
             }
         }
     }
