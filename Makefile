@@ -1,6 +1,6 @@
 # What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test e2e lint bench clean
 
 help: ## This list
 	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
@@ -8,7 +8,7 @@ help: ## This list
 	@echo
 	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Only some tests:      cargo test --workspace --all-features NAME'
 	@echo 'Your own plan:        cargo run --release -p pacecar-sidecar -- run config/tenant-workflow.yaml -e API_URL=…'
@@ -21,6 +21,10 @@ demo: ## Builds, then shows the main job against a real API on a real Postgres (
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres
 	@scripts/ensure.sh rust cc postgres
 	cargo test --workspace --all-features
+
+e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
+	@scripts/ensure.sh rust cc
+	@scripts/collector.sh
 
 lint: ## Format, clippy, documentation, unused and too many dependencies
 	@scripts/ensure.sh rust cc
