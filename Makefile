@@ -1,6 +1,6 @@
 # What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e lint bench clean
+.PHONY: help demo demo-node test e2e lint bench clean
 
 help: ## This list
 	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
@@ -8,7 +8,7 @@ help: ## This list
 	@echo
 	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Only some tests:      cargo test --workspace --all-features NAME'
 	@echo 'Your own plan:        cargo run --release -p pacecar-sidecar -- run config/tenant-workflow.yaml -e API_URL=…'
@@ -18,8 +18,13 @@ demo: ## Builds, then shows the main job against a real API on a real Postgres (
 	@scripts/ensure.sh rust cc $(if $(DATABASE_URL),,postgres)
 	cargo run --release -p pacecar-sidecar -- demo
 
-test: ## Every test: units, documentation, architecture, end to end on a real Postgres
-	@scripts/ensure.sh rust cc postgres
+demo-node: ## The same with a Node service in the sample API's place: examples/node-api
+	@scripts/ensure.sh rust cc node $(if $(DATABASE_URL),,postgres)
+	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
+	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
+
+test: ## Every test: units, documentation, architecture, end to end on a real Postgres and Redis
+	@scripts/ensure.sh rust cc postgres redis
 	cargo test --workspace --all-features
 
 e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)

@@ -82,9 +82,34 @@ need_postgres() {
     postgres_there || give_up 'a Postgres server' "apt installed one, but /usr/lib/postgresql/*/bin has no initdb and postgres."
 }
 
+need_redis() {
+    command -v redis-server >/dev/null && return 0
+    # Debian's package starts a server of its own at once, unless something says that it may not; all that is wanted is
+    # the program.
+    local as_root policy=/usr/sbin/policy-rc.d
+    if as_root=$(elevate) && command -v apt-get >/dev/null && [ ! -e "$policy" ]; then
+        # shellcheck disable=SC2064 # as they are now
+        trap "$as_root rm -f '$policy'" EXIT
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+        $as_root chmod +x "$policy"
+        install 'a Redis server' redis-server
+        $as_root rm -f "$policy"
+        trap - EXIT
+    else
+        install 'a Redis server' redis-server
+    fi
+}
+
 need_python() {
     # The version of its own alone does not tell: Debian splits venv off.
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install 'Python 3 with venv' python3 python3-venv
+}
+
+need_node() {
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then install 'Node.js with npm' nodejs npm; fi
+    local major
+    major=$(node -p 'process.versions.node.split(".")[0]')
+    if [ "$major" -lt 20 ]; then give_up 'Node.js' "version 20 or later, and this is $(node --version)"; fi
 }
 
 need_wrk() {
@@ -93,7 +118,7 @@ need_wrk() {
 
 for need in "$@"; do
     case $need in
-        rust | cc | postgres | python | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | python | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

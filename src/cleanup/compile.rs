@@ -147,9 +147,6 @@ fn refuse_what_is_not_there_yet(section: &Cleanup, diagnostics: &mut Diagnostics
             diagnostics.not_yet(span, what);
         }
     };
-    if let Some(redis) = &section.redis {
-        refuse(redis.span, "cleanup.redis");
-    }
     if matches!(section.when.value, When::Every(_)) {
         refuse(section.when.span, "cleanup.when: every");
     }

@@ -8,12 +8,14 @@
 //! ([`Sweeper::sweep`]). What cannot be proven is reported, not deleted.
 //!
 //! Not there yet, and refused by [`compile`]: the closure over foreign keys, the ledger,
-//! `keep`, `keep_roots`, `age`, Redis, and `when: every`.
+//! `keep`, `keep_roots`, `age`, and `when: every`.
 
 mod compile;
+pub mod journal;
 mod name;
 mod outcome;
 mod predicate;
+pub mod redis;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};

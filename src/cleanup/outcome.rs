@@ -1,6 +1,7 @@
 //! What cleanup found, deleted and left, and why it would not start.
 
 use super::name::TableName;
+use super::redis::RedisRefusal;
 use crate::plan::Span;
 use std::fmt;
 use std::time::Duration;
@@ -217,6 +218,9 @@ pub enum RefusalCause {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Keys in Redis.
+    #[error(transparent)]
+    Redis(RedisRefusal),
     /// Rows stay, though nothing that is known keeps them.
     #[error("rows are still there after {rounds} rounds")]
     StillThere {
@@ -269,7 +273,8 @@ impl Refusal {
     #[must_use]
     pub const fn kind(&self) -> RefusalKind {
         use RefusalCause as Cause;
-        match self.cause {
+        match &self.cause {
+            Cause::Redis(refusal) => refusal.kind(),
             Cause::UnknownTable(_)
             | Cause::NotATable(_)
             | Cause::Predicate { .. }
@@ -296,7 +301,8 @@ impl Refusal {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         use RefusalCause as Cause;
-        match self.cause {
+        match &self.cause {
+            Cause::Redis(refusal) => refusal.hint(),
             Cause::UnknownTable(_) | Cause::NotATable(_) => {
                 "name a table of this database, with its schema where it needs one"
             }

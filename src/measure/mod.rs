@@ -4,6 +4,7 @@
 pub mod arrival;
 mod cells;
 pub mod context;
+mod creation;
 mod dues;
 pub mod exchange;
 pub mod histogram;
@@ -26,6 +27,7 @@ pub mod wall;
 pub use arrival::{Arrival, Finished, VuId};
 pub use cells::{Range, Share};
 pub use context::RequestContext;
+pub use creation::{Creation, CreationLog, CreationPhase, Fate};
 pub use exchange::{Exchange, Hop};
 pub use histogram::Histogram;
 pub use layout::{CheckId, Contains, Layout, LayoutBuilder, MetricId, ScenarioId, SeriesId, SiteId, SiteTags};

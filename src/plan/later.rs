@@ -17,12 +17,6 @@ pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
             diagnostics.not_yet(scenario.span, "the executor externally-controlled");
         }
     }
-    let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
-    for step in workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create) {
-        if let Some(undo) = &step.undo {
-            diagnostics.not_yet(undo.span, "`undo`");
-        }
-    }
     for output in &plan.outputs {
         diagnostics.not_yet(output.span, "`outputs`");
     }
@@ -72,9 +66,6 @@ fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
 
 fn cleanup(plan: &Plan, diagnostics: &mut Diagnostics) {
     let Some(cleanup) = &plan.cleanup else { return };
-    if let Some(redis) = cleanup.redis.as_ref().filter(|redis| !redis.url.is_empty()) {
-        diagnostics.not_yet(redis.span, "`cleanup.redis`");
-    }
     if let When::Every(_) = cleanup.when.value {
         diagnostics.not_yet(cleanup.when.span, "`cleanup.when: every …`");
     }

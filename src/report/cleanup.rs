@@ -5,6 +5,16 @@ use crate::cleanup::{CleanupOutcome, TableOutcome};
 
 // === impl CleanupReport ===
 
+impl CleanupReport {
+    /// Adds what was cleaned elsewhere: keys beside rows, say.
+    pub fn add(&mut self, other: Self) {
+        self.tables.extend(other.tables);
+        self.remaining += other.remaining;
+        self.quarantined += other.quarantined;
+        self.dry_run |= other.dry_run;
+    }
+}
+
 impl From<&CleanupOutcome> for CleanupReport {
     fn from(outcome: &CleanupOutcome) -> Self {
         Self {

@@ -1,7 +1,10 @@
 //! Lets each room compile its part of the plan; `check` ends here.
 
 use super::correlate::{self, CorrelationPlan};
+use super::redis;
+use super::undo::UndoPlace;
 use super::{Settings, Source};
+use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan};
 use crate::client;
 use crate::guard::{self, Guard};
@@ -23,6 +26,8 @@ pub struct Compiled {
     pub(super) guard: Guard,
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
+    pub(super) redis: Option<RedisPlan>,
+    pub(super) undo: Option<UndoPlace>,
     pub(super) client: client::Shared,
     pub(super) program: Arc<Program>,
     pub(super) load: LoadPlan,
@@ -42,7 +47,12 @@ pub struct Compiled {
 /// Data files are read; nothing else is touched, and nothing is sent.
 pub fn compile(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
-    let compiled = plan.and_then(|plan| rooms(plan, &source.directory, settings, &mut diagnostics));
+    let no_cleanup = settings.overrides.no_cleanup;
+    let mut compiled = plan.and_then(|plan| rooms(plan, &source.directory, settings, &mut diagnostics));
+    if let Some(compiled) = &mut compiled {
+        let never = compiled.plan.cleanup.as_ref().is_some_and(|section| section.when.value == When::Never);
+        compiled.undo = Some(UndoPlace::beside(source, no_cleanup || never));
+    }
     (compiled.filter(|_| !diagnostics.has_errors()), diagnostics)
 }
 
@@ -66,6 +76,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         .as_ref()
         .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
         .filter(|cleanup| cleanup.when != When::Never);
+    let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client;
     client.hosts = Some(guard.host_filter());
     let client = client::compile(&plan, &client, diagnostics);
@@ -87,6 +98,8 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         guard,
         cleanup,
         correlation,
+        redis,
+        undo: None,
         client: client::Shared::new(client),
         program,
         load,
@@ -140,8 +153,8 @@ impl Compiled {
 
     /// Whether the run deletes what it causes.
     #[must_use]
-    pub const fn cleans_up(&self) -> bool {
-        self.cleanup.is_some()
+    pub fn cleans_up(&self) -> bool {
+        self.cleanup.is_some() || self.redis.is_some() || self.program.has_undo()
     }
 
     /// The file of the plan's `summary:`, where it names one.

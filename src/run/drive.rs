@@ -73,10 +73,21 @@ impl Compiled {
             findings.add(exit, format!("refused to start: cleanup: {}", explain(&refusal)));
             return findings.complete(None);
         }
+        if let Some((exit, problem)) = self.preflight_redis().await {
+            findings.add(exit, problem);
+            return findings.complete(None);
+        }
         let (correlation, feed) = match self.correlate().await {
             Ok(correlation) => correlation.unzip(),
             Err((exit, problem)) => {
                 findings.add(exit, problem);
+                return findings.complete(None);
+            }
+        };
+        let journal = match self.open_journal() {
+            Ok(journal) => journal,
+            Err(error) => {
+                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {error}\n    hint: it stands beside the plan: make its folder writable"));
                 return findings.complete(None);
             }
         };
@@ -85,6 +96,7 @@ impl Compiled {
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
+        self.undo_leftovers(&mut findings).await;
         let loaded = ready && self.stop.reason().is_none();
         if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
             feed.tell(recorder.take_stream()).await;
@@ -94,8 +106,10 @@ impl Compiled {
         } else {
             Load { totals: Totals::new(Arc::clone(&self.layout), Instant::now()), duration: Duration::ZERO }
         };
+        self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         self.phase(Phase::Teardown, &mut around, &mut findings).await;
+        self.undo_created(&mut findings).await;
         let Load { mut totals, duration } = load;
         for recorder in &mut around {
             totals.merge(recorder);
@@ -106,6 +120,8 @@ impl Compiled {
         // What the API still sends comes in while the rows go.
         drop(feed);
         let cleanup = self.sweep(&mut show, &mut findings).await;
+        let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
+        let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
         let correlation = match correlation {
             Some(correlation) => {
                 show(&Progress { phase: Phase::Correlate, ..Progress::default() });
@@ -308,7 +324,7 @@ pub fn explain(refusal: &Refusal) -> String {
 }
 
 /// What of an outcome a person must read.
-fn told(outcome: &CleanupOutcome) -> Vec<String> {
+pub(super) fn told(outcome: &CleanupOutcome) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(refusal) = &outcome.refused {
         lines.push(format!("cleanup did not finish: {}", explain(refusal)));

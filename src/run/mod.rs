@@ -9,9 +9,11 @@ mod drive;
 mod local;
 mod overrides;
 mod progress;
+mod redis;
 mod reporter;
 pub mod resources;
 mod settings;
+mod undo;
 
 pub use compile::{Compiled, check, compile};
 pub use completed::{Completed, chain};
@@ -19,3 +21,4 @@ pub use drive::{Handle, explain};
 pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
 pub use settings::{Settings, Source};
+pub use undo::{Leftovers, UndoError, Undone};

@@ -31,6 +31,7 @@ mod template;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod url;
 mod users;
 mod value;
@@ -40,3 +41,4 @@ pub use environment::Environment;
 pub use phase::{PhaseError, StepError};
 pub use program::{Program, compile};
 pub use session::{Vu, Worker};
+pub use undo::{UndoReport, UndoneStep};

@@ -5,7 +5,7 @@ use super::play::{Cause, Hand, Played, Player};
 use super::program::{Phase, Program};
 use super::session::Worker;
 use super::step::Step;
-use crate::measure::{FailureKind, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic};
+use crate::measure::{CreationPhase, FailureKind, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic};
 use crate::plan::OnFailure;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -34,6 +34,9 @@ pub enum StepError {
     /// A variable that it uses has no value, so it was not sent.
     #[error("a variable has no value, so it was not sent")]
     Missing,
+    /// What it would create could not be written down for `undo`, so it was not sent.
+    #[error("what it would create could not be written down, so it was not sent")]
+    Unwritten,
     /// There was no (whole) answer.
     #[error("{}", .0.as_str())]
     Failure(FailureKind),
@@ -165,6 +168,9 @@ impl<'a> Once<'a> {
             service: &service,
             tenant: self.hand.variables.identity.tenant,
             iteration: 0,
+            undoing: &self.program.undoing,
+            phase: if self.publishes { CreationPhase::Setup } else { CreationPhase::Teardown },
+            user: 0,
         };
         let mut due = Instant::now();
         for step in &self.phase.steps.steps {
@@ -204,6 +210,8 @@ impl Drop for Once<'_> {
                 })
             });
         }
+        // None of a phase is given back.
+        self.program.undoing.hold(self.hand.made.take());
         if self.publishes {
             // A second setup would change what iterations have seen; the first one stays.
             let _ = self.program.world.setup.set(std::mem::take(&mut self.hand.variables.slots));
@@ -217,6 +225,7 @@ impl PhaseError {
     fn of(step: &Step, cause: Cause) -> Self {
         let cause = match cause {
             Cause::Missing => StepError::Missing,
+            Cause::Unwritten => StepError::Unwritten,
             Cause::Failure(kind) => StepError::Failure(kind),
             Cause::Status(status) => StepError::Status(status),
             Cause::Capture(at) => {

@@ -4,10 +4,12 @@ use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
 use super::query::Found;
 use super::step::Step;
+use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
 use crate::measure::stream::MOST_SERVER_TIMING;
 use crate::measure::{
-    CutOffRecord, FailureKind, Record, RecorderHandle, RequestContext, RequestRecord, RequestSample, SiteId,
+    CreationPhase, CutOffRecord, FailureKind, Record, RecorderHandle, RequestContext, RequestRecord, RequestSample,
+    SiteId,
 };
 use crate::plan::OnFailure;
 use crate::semconv::{Baggage, RunId, SpanId, TraceId};
@@ -30,6 +32,8 @@ pub(crate) struct Hand {
     pub(crate) trace: TraceId,
     found: Vec<Option<Found>>,
     scratch: Vec<u8>,
+    /// What was created and is to be undone.
+    pub(crate) made: Made,
 }
 
 /// What of a step is ready to send. Each worker has its own, so that no reference count is shared between cores.
@@ -52,6 +56,10 @@ pub(crate) struct Player<'a, S> {
     pub(crate) tenant: u32,
     /// What keeps the cookies of one iteration apart from those of the next.
     pub(crate) iteration: u64,
+    pub(crate) undoing: &'a Undoing,
+    pub(crate) phase: CreationPhase,
+    /// The user, from 0.
+    pub(crate) user: u32,
 }
 
 /// How a step was played.
@@ -72,6 +80,8 @@ pub(crate) struct Played {
 pub(crate) enum Cause {
     /// A variable had no value; nothing was sent.
     Missing,
+    /// What it would create could not be written down; nothing was sent.
+    Unwritten,
     /// There was no (whole) answer.
     Failure(FailureKind),
     /// The answer's status is none that is expected.
@@ -105,6 +115,7 @@ impl Hand {
             trace: TraceId::of_run(run, 0),
             found: Vec::new(),
             scratch: Vec::new(),
+            made: Made::default(),
         }
     }
 }
@@ -176,6 +187,10 @@ where
             Ok(request) => request,
             Err(missing) => return self.missing(missing, started),
         };
+        let pending = match self.write_down(step, hand).await {
+            Ok(pending) => pending,
+            Err(unsent) => return unsent,
+        };
         let mut in_flight = InFlight {
             recorder: self.recorder,
             site: step.site,
@@ -198,9 +213,27 @@ where
         let expected = answer.failure.is_none() && step.expect.expects(answer.status);
         self.count(step, &answer, expected, due, (hand.trace, span));
         let failed = self.look(step, &answer, expected, hand);
+        if let (Some(pending), Some(undo)) = (pending, &step.undo) {
+            let Hand { variables, scratch, .. } = hand;
+            pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
+        }
         let ended = Instant::now();
         self.recorder.group(step.site, ended.saturating_duration_since(started));
         Played { ended, sent: true, failed: failed.0, stop: failed.1 }
+    }
+
+    /// Writes down what a step with `undo` is about to create; it is not sent before that is safe.
+    async fn write_down(&self, step: &Step, hand: &mut Hand) -> Result<Option<Pending>, Played> {
+        if step.undo.is_none() {
+            return Ok(None);
+        }
+        let Hand { variables, scratch, made, .. } = hand;
+        let maker = Maker { phase: self.phase, user: self.user, group: mix(variables.vu) ^ variables.iteration };
+        let context = Context { variables, world: self.world };
+        Pending::begin(self.undoing, step, maker, context, scratch, made).await.map_err(|error| {
+            self.undoing.unwritten(&step.name, &error);
+            Played { ended: Instant::now(), sent: false, failed: Some(Cause::Unwritten), stop: true }
+        })
     }
 
     /// A variable has no value: a failed check, and the end.
@@ -366,6 +399,7 @@ impl Cause {
     pub(crate) fn has_no_check(self, step: &Step) -> bool {
         match self {
             Self::Missing | Self::Capture(_) | Self::Check(_) => false,
+            Self::Unwritten => true,
             Self::Failure(_) | Self::Status(_) => !step.expect.checks_status(),
         }
     }

@@ -7,6 +7,7 @@ use super::problems::Problems;
 use super::sequence::{Material, Role, Sequence};
 use super::site::Site;
 use super::tenant::Tenancy;
+use super::undo::Undoing;
 use super::users::Users;
 use super::variable::World;
 use crate::measure::{LayoutBuilder, ScenarioId};
@@ -27,6 +28,7 @@ pub struct Program {
     pub(crate) setup: Phase,
     pub(crate) teardown: Phase,
     pub(crate) scenarios: Vec<Scenario>,
+    pub(crate) undoing: Undoing,
     ids: Vec<ScenarioId>,
 }
 
@@ -104,6 +106,7 @@ pub fn compile(
         teardown,
         ids: scenarios.iter().map(|scenario| scenario.id).collect(),
         scenarios,
+        undoing: Undoing::default(),
         world: World { data, setup: std::sync::OnceLock::new() },
     };
     (!problems.has_errors()).then(|| Arc::new(program))

@@ -9,7 +9,9 @@ use super::play::{Hand, Kit, Player};
 use super::program::{Program, Scenario};
 use super::sequence::Sequence;
 use super::users::Account;
-use crate::measure::{Arrival, Finished, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic, VuId};
+use crate::measure::{
+    Arrival, CreationPhase, Finished, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic, VuId,
+};
 use crate::semconv::TraceId;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -198,6 +200,9 @@ where
             service: &self.seat.service,
             tenant: hand.variables.identity.tenant,
             iteration: BEFORE_ALL,
+            undoing: &program.undoing,
+            phase: CreationPhase::Account,
+            user: self.user,
         };
         let mut due = arrival.due;
         if let Some(create) = &program.create
@@ -212,9 +217,19 @@ where
             due = made.due;
         }
         player.iteration = arrival.number;
+        player.phase = CreationPhase::Iteration;
         let Some(workflow) = scenario.draw(&mut hand.random) else { return (Instant::now(), false) };
         workflow.deal(&program.world, hand);
-        let run = run(&player, workflow, hand, due).await;
+        let mut run = run(&player, workflow, hand, due).await;
+        let made = hand.made.take();
+        if !made.is_empty() {
+            let no_room = program.undoing.hold(made);
+            if !no_room.is_empty() {
+                program.undo_now(&self.seat.worker, recorder, &self.seat.service, no_room).await;
+                // The next iteration is due when this one ends, and it cannot start before.
+                run.ended = Instant::now();
+            }
+        }
         (run.ended, run.sent)
     }
 }
@@ -223,6 +238,10 @@ impl<S> Drop for Turn<'_, S> {
     fn drop(&mut self) {
         let Shared { program, recorder, .. } = &*self.seat.worker.0;
         program.users.give_back(self.user);
+        if let Some(hand) = &self.hand {
+            // Cut off half way.
+            program.undoing.hold_all(hand.made.take());
+        }
         let (sent, received) = self.seat.traffic.take();
         if sent > 0 || received > 0 {
             recorder.traffic(self.seat.id.scenario, sent, received);

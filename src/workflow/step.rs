@@ -10,6 +10,7 @@ use super::metric::Metric;
 use super::query::Queries;
 use super::site::Site;
 use super::template::compile_condition;
+use super::undo::Undo;
 use super::url::Url;
 use super::variable::{Source, Variable};
 use crate::measure::{CheckId, SiteId};
@@ -43,6 +44,8 @@ pub(crate) struct Step {
     pub(crate) stream: Option<StreamMetrics>,
     pub(crate) think: Option<Think>,
     pub(crate) on_failure: Option<OnFailure>,
+    /// What undoes it.
+    pub(crate) undo: Option<Undo>,
     /// The check that fails where nothing else says that an account was not made.
     pub(crate) refused: Option<CheckId>,
 }
@@ -107,6 +110,7 @@ impl Step {
             stream,
             think: document.think.map(|think| Think { min: think.min, max: think.max }),
             on_failure: document.on_failure,
+            undo: Undo::compile(document, base, http, site),
             refused: None,
         })
     }

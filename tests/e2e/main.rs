@@ -12,6 +12,7 @@
     reason = "a test says no by panicking; what outlives a test has its guardian"
 )]
 
+mod accounts;
 mod clocks;
 mod commands;
 mod correlate;
@@ -23,10 +24,12 @@ mod guard;
 mod judges;
 mod lifecycle;
 mod plans;
+mod redis;
 mod secrets;
 mod signals;
 mod summary;
 mod support;
 mod tenants;
 mod terminal;
+mod undo;
 mod wire;

@@ -68,7 +68,9 @@ With this as the first line of a plan, editors complete its keys and mark mistak
 const DEMO_HELP: &str = "\
 Examples:
   pacecar demo            a run with its cleanup, in less than a minute; only its report is left
-  pacecar demo --serve    the sample API stays up; its address is the first line of standard output";
+  pacecar demo --serve    the sample API stays up; its address is the first line of standard output
+  pacecar demo -- node examples/node-api/server.mjs
+                          another API in its place, told DATABASE_URL, PORT and SEED_PASSWORD";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -154,6 +156,9 @@ pub(crate) struct DemoArgs {
     /// The port of the sample API; a free one by default
     #[arg(long, hide_env = true, env = "PACECAR_PORT")]
     pub(crate) port: Option<u16>,
+    /// An API in the sample API's place: a program that listens on 127.0.0.1:$PORT and uses $DATABASE_URL
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// What a command that does not work yet is given.

@@ -30,8 +30,11 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
             return Exit::Refused;
         }
     };
-    let settings = DemoSettings { database_url: args.database_url.clone(), port: args.port };
-    output::message("Starting a sample API and its database …\n");
+    let own = !args.command.is_empty();
+    let settings =
+        DemoSettings { database_url: args.database_url.clone(), port: args.port, command: args.command.clone() };
+    let what = if own { "your API" } else { "a sample API" };
+    output::message(&format!("Starting {what} and its database …\n"));
     let starting = Demo::start(settings);
     tokio::pin!(starting);
     let started = tokio::select! {
@@ -50,7 +53,7 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
         }
     };
     // The same signals to the end: one that comes between two phases is not lost.
-    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, &mut signals).await };
+    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, own, &mut signals).await };
     match demo.stop().await {
         Ok(()) => exit,
         Err(error) => {
@@ -82,8 +85,8 @@ async fn serve(demo: &Demo, signals: &mut StopSignals) -> Exit {
 }
 
 /// The story: what is there, the tenants, what they made, that it is gone.
-async fn show(demo: &Demo, signals: &mut StopSignals) -> Exit {
-    output::result(&opening(demo));
+async fn show(demo: &Demo, own: bool, signals: &mut StopSignals) -> Exit {
+    output::result(&opening(demo, own));
     let before = tokio::select! {
         before = demo.real_digest() => before,
         () = signals.next() => return Exit::Signal,
@@ -147,17 +150,18 @@ async fn play(demo: &Demo) -> Result<Completed, Exit> {
     })
 }
 
-fn opening(demo: &Demo) -> String {
+fn opening(demo: &Demo, own: bool) -> String {
     let database = if demo.temporary_postgres {
         "a temporary Postgres, which goes when the demo ends"
     } else {
         "the one of DATABASE_URL"
     };
+    let what = if own { "your API    " } else { "a sample API" };
     format!(
         "\npacecar plays the tenants of an API, says how the API took it,\n\
          and deletes every row it caused.\n\n  \
          1  a database     {database}\n  \
-         2  a sample API   {api}: login, profile, chat;\n                    \
+         2  {what}   {api}: login, profile, chat;\n                    \
          real customers' rows stand beside the test users'\n  \
          3  the tenants    {VUS} users for {seconds} s, as config/tenant-workflow.yaml says:\n                    \
          log in → read the profile → ask the LLM\n\n",

@@ -6,14 +6,18 @@
 //! it does not share the generator's. The command line tells the story; here are the facts.
 
 mod api;
+mod own_api;
 pub(crate) mod postgres;
 mod store;
 
 pub(crate) use api::SettingError;
+pub(crate) use own_api::OwnApiError;
 pub(crate) use store::{Counts, RealDigest, StoreError};
 
 use api::{Api, ApiSettings};
+use own_api::OwnApi;
 use postgres::{PostgresError, TemporaryPostgres};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,6 +38,8 @@ pub(crate) struct DemoSettings {
     pub(crate) database_url: Option<String>,
     /// The port of the API on 127.0.0.1; without one, a free one.
     pub(crate) port: Option<u16>,
+    /// A program and its arguments: an API that takes the sample API's place. Empty: the sample API.
+    pub(crate) command: Vec<OsString>,
 }
 
 /// A running demo. Dropping it stops it and removes what it made, as [`Demo::stop`] does.
@@ -70,6 +76,9 @@ pub(crate) enum DemoError {
         /// What the system said.
         source: io::Error,
     },
+    /// The API in the sample API's place does not come up.
+    #[error("cannot start the API")]
+    OwnApi(#[source] OwnApiError),
     /// No thread or no runtime.
     #[error("cannot start the sample API")]
     Runtime(#[source] io::Error),
@@ -106,7 +115,8 @@ impl Demo {
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::sync_channel(1);
         let (url, port) = (database_url.clone(), settings.port.unwrap_or(0));
-        let serve = move || serve(&url, port, api_settings, &started, stopped);
+        let command = settings.command;
+        let serve = move || serve(&url, port, api_settings, &command, &started, stopped);
         let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).map_err(DemoError::Runtime)?;
         let mut demo = Self {
             api_url: String::new(),
@@ -181,6 +191,7 @@ fn serve(
     database_url: &str,
     port: u16,
     settings: ApiSettings,
+    command: &[OsString],
     started: &mpsc::SyncSender<Result<SocketAddr, DemoError>>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), StoreError> {
@@ -209,6 +220,10 @@ fn serve(
                 return Ok(());
             }
         };
+        if !command.is_empty() {
+            serve_own(database_url, listener, command, started, stopped).await;
+            return store.close().await;
+        }
         match (Api::start(database_url, settings).await, listener.local_addr()) {
             (Ok(api), Ok(address)) => {
                 let _ = started.send(Ok(address));
@@ -225,6 +240,34 @@ fn serve(
     });
     runtime.shutdown_timeout(FAREWELL);
     ended
+}
+
+/// As [`serve`] does, with a program in the sample API's place.
+async fn serve_own(
+    database_url: &str,
+    listener: TcpListener,
+    command: &[OsString],
+    started: &mpsc::SyncSender<Result<SocketAddr, DemoError>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    // It was only held to know that it is free.
+    drop(listener);
+    let api = tokio::select! {
+        api = OwnApi::start(command, database_url, port) => api,
+        // What had started goes with the future.
+        _ = &mut stopped => return,
+    };
+    match api {
+        Ok(api) => {
+            let _ = started.send(Ok(api.address()));
+            let _ = stopped.await;
+            api.stop(FAREWELL).await;
+        }
+        Err(error) => {
+            let _ = started.send(Err(DemoError::OwnApi(error)));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -112,4 +112,8 @@ pub struct CleanupRedis {
     pub url: Text,
     /// Patterns of keys.
     pub patterns: Vec<Text>,
+    /// The most keys that one pattern may match. Default 1,000,000.
+    pub max_keys: Spanned<u64>,
+    /// The most keys deleted in a second. Default 20,000.
+    pub max_keys_per_second: Spanned<u32>,
 }

@@ -62,8 +62,17 @@ fn redis(reader: &mut Reader<'_>, node: &Node, span: Span) -> CleanupRedis {
     let mut section = reader.section(node, "cleanup.redis");
     let url = url(reader, &mut section, span, "cleanup.redis");
     let patterns = section.get("match").map(|node| reader.texts(node, "match")).unwrap_or_default();
+    let max_keys = section.read(reader, "max_keys", |reader, node, key| reader.integer(node, key, 1..=u64::MAX));
+    let pace =
+        section.read(reader, "max_keys_per_second", |reader, node, key| reader.integer32(node, key, 1..=u32::MAX));
     section.close(reader);
-    CleanupRedis { span, url, patterns }
+    CleanupRedis {
+        span,
+        url,
+        patterns,
+        max_keys: max_keys.unwrap_or(Spanned::nowhere(1_000_000)),
+        max_keys_per_second: pace.unwrap_or(Spanned::nowhere(20_000)),
+    }
 }
 
 fn root(reader: &mut Reader<'_>, node: &Node) -> Option<Root> {

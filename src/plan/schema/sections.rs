@@ -293,8 +293,12 @@ struct Keep {
 struct CleanupRedis {
     /// The address; empty is off, with a warning.
     url: Option<Text>,
-    /// Patterns of keys.
+    /// Patterns of keys. Each begins with at least 3 characters of literal text.
     r#match: Option<Texts>,
+    /// The most keys that one pattern may match before the run. Default 1000000.
+    max_keys: Option<Integer>,
+    /// The most keys deleted in a second. Default 20000.
+    max_keys_per_second: Option<Integer>,
 }
 
 /// What refuses to start, and what makes a running pacecar yield.

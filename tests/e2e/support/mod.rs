@@ -7,6 +7,8 @@ pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod redis;
+pub(crate) mod shelf;
 
 pub(crate) use hostile::{Mode, Server};
 pub(crate) use plan::PlanFile;

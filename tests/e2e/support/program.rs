@@ -203,6 +203,13 @@ impl Ended {
         self
     }
 
+    /// Fails unless it ran to its end: passed, or on a machine that is too busy for its figures to be believed.
+    #[track_caller]
+    pub(crate) fn expect_ran(self) -> Self {
+        let code = if self.code == Some(120) { 120 } else { 0 };
+        self.expect_code(code)
+    }
+
     /// Whether a summary was exported.
     pub(crate) fn has_summary(&self) -> bool {
         self.summary.is_some()

@@ -7,7 +7,7 @@
 
 mod find;
 pub(super) mod leftovers;
-mod watchdog;
+pub(super) mod watchdog;
 
 use find::Binaries;
 use rustix::process::{Pid, Signal, kill_process};
@@ -107,7 +107,7 @@ impl TemporaryPostgres {
 
         let directory = parent.join(format!("{}{}-{}", leftovers::PREFIX, std::process::id(), random_hex(4)?));
         fs::DirBuilder::new().mode(0o700).create(&directory).map_err(io_error("make a temporary directory"))?;
-        let mut watchdog = match Watchdog::start(&directory) {
+        let mut watchdog = match Watchdog::start(Some(&directory)) {
             Ok(watchdog) => watchdog,
             Err(source) => {
                 let _ = fs::remove_dir_all(&directory);
