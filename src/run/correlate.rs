@@ -225,7 +225,7 @@ impl Joining {
                 _ = ticks.tick() => {
                     tick = tick.wrapping_add(1);
                     self.joiner.tick(Instant::now());
-                    if let Some(narrator) = self.narrator.as_mut().filter(|_| tick % FLUSH_EVERY == 0) {
+                    if let Some(narrator) = self.narrator.as_mut().filter(|_| tick.is_multiple_of(FLUSH_EVERY)) {
                         narrator.flush();
                     }
                 }

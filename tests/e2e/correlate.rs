@@ -11,7 +11,7 @@ use crate::support::{Ended, Pacecar, PlanFile};
 
 /// One step over and over; the token is setup's, so that nothing but the step makes load.
 fn plan(step: &str, vus: u32, iterations: u32) -> PlanFile {
-    PlanFile::new(&format!(
+    PlanFile::new(format!(
         r#"
 name: why
 environment: dev
@@ -132,7 +132,7 @@ fn a_slow_model_is_upstream_also_where_it_streams() {
 #[test]
 fn what_is_sampled_out_is_not_expected() {
     let source = std::fs::read_to_string(plan(PROFILE, 2, 60).path()).expect("the plan");
-    let plan = PlanFile::new(&source.replace("linger: 10s", "linger: 10s, sample: 0.3"));
+    let plan = PlanFile::new(source.replace("linger: 10s", "linger: 10s, sample: 0.3"));
     let (_, summary, _api) = explained(&plan, &[]);
     let (joined, expected) = (
         count(&summary, &["pacecar", "attribution", "joined"]),
@@ -158,7 +158,7 @@ fn an_address_that_is_taken_is_106_before_anything_is_sent() {
 fn sending_on_to_oneself_is_refused() {
     let source = std::fs::read_to_string(plan(PROFILE, 1, 1).path()).expect("the plan");
     for forward in ["http://localhost:4399", "http://127.0.0.1:4399/prefix"] {
-        let plan = PlanFile::new(&source.replace("linger: 10s", &format!("linger: 10s, forward: \"{forward}\"")));
+        let plan = PlanFile::new(source.replace("linger: 10s", &format!("linger: 10s, forward: \"{forward}\"")));
         let ended = Pacecar::run(&plan.path())
             .set("API_URL", "http://127.0.0.1:1")
             .set("LISTEN", "127.0.0.1:4399")
@@ -173,8 +173,8 @@ fn where_nothing_comes_the_run_says_so() {
     // An API that exports nowhere.
     let (_turn, api) = api::alone();
     let source = std::fs::read_to_string(plan(PROFILE, 1, 3).path()).expect("the plan");
-    let plan = PlanFile::new(&source.replace("linger: 10s", "linger: 1s"));
-    let run = Pacecar::run(&plan.path()).set("API_URL", &api.url).set("LISTEN", &free());
+    let plan = PlanFile::new(source.replace("linger: 10s", "linger: 1s"));
+    let run = Pacecar::run(&plan.path()).set("API_URL", &api.url).set("LISTEN", free());
     let ended = run.end().expect_code(0);
     let summary = ended.summary();
     assert_eq!(count(&summary, &["pacecar", "attribution", "joined"]), 0);

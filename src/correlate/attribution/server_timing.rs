@@ -70,5 +70,5 @@ fn part(name: &str) -> Option<Part> {
 fn nanoseconds(text: &str) -> Option<u64> {
     let value: f64 = text.trim().trim_matches('"').parse().ok()?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 0, and at most a day")]
-    (value >= 0.0 && value <= 86_400e3).then_some((value * 1e6) as u64)
+    (0.0..=86_400e3).contains(&value).then_some((value * 1e6) as u64)
 }

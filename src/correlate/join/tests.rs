@@ -39,6 +39,7 @@ fn stage(sampling: Sampling) -> Stage {
 }
 
 impl Stage {
+    #[allow(clippy::too_many_arguments, reason = "each test says all of them")]
     /// A request with the client span `span` from and to so many ms after the start.
     fn record(
         &self,
