@@ -1,6 +1,6 @@
 # What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-node test e2e lint bench clean
+.PHONY: help demo demo-node test soak e2e lint bench clean
 
 help: ## This list
 	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
@@ -26,6 +26,10 @@ demo-node: ## The same with a Node service in the sample API's place: examples/n
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres and Redis
 	@scripts/ensure.sh rust cc postgres redis
 	cargo test --workspace --all-features
+
+soak: ## What takes the whole machine: a calm generator is valid in 20 runs, a starved one never (root, quiet machine)
+	@scripts/ensure.sh rust cc
+	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
 
 e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
 	@scripts/ensure.sh rust cc

@@ -1,5 +1,6 @@
 //! Judges: what the figures of a run say beyond thresholds. Plain data in, plain data out.
 
+pub mod arrivals;
 pub mod breaking_point;
 pub mod confidence;
 pub mod drift;
@@ -7,13 +8,17 @@ pub mod fidelity;
 pub mod figure;
 pub mod profile;
 pub mod recovery;
+mod remedy;
+pub mod stationarity;
 
+pub use arrivals::{Arrivals, ArrivalsInput, Wanted, arrivals};
 pub use breaking_point::{BreakingPoint, BreakingPointReport, Pattern};
 pub use confidence::{Confidence, IntervalReport, Intervals, confidence};
 pub use drift::{Drift, DriftReport};
-pub use fidelity::{Fidelity, FidelityInput};
+pub use fidelity::{Fidelity, FidelityInput, Generator};
 pub use profile::Profile;
 pub use recovery::{Recovery, RecoveryReport};
+pub use stationarity::{Stationarity, StationarityReport};
 
 use crate::measure::{LayoutBuilder, Totals};
 use crate::plan::{Diagnostics, JudgeDocument, Scenario};

@@ -8,6 +8,7 @@
 mod compile;
 mod error;
 mod executor;
+mod metronome;
 mod pacer;
 mod plan;
 mod progress;

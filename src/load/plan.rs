@@ -170,6 +170,18 @@ impl ScenarioPlan {
         self.open().map(|open| open.intensity.peak_rate() * self.share(open))
     }
 
+    /// How many arrivals its whole schedule has up to a time from its start, fractions included, in an open model.
+    #[must_use]
+    pub fn expected_by(&self, since_its_start: Duration) -> Option<f64> {
+        self.open().map(|open| open.intensity.area_by(since_its_start))
+    }
+
+    /// Whether its arrivals are a Poisson process.
+    #[must_use]
+    pub fn is_poisson(&self) -> bool {
+        self.open().is_some_and(|open| matches!(open.spacing, Spacing::Poisson { .. }))
+    }
+
     const fn open(&self) -> Option<&ArrivalRate> {
         match &self.model {
             Model::ArrivalRate(open) => Some(open),

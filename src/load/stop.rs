@@ -40,6 +40,8 @@ pub enum StopReason {
 struct State {
     phase: Phase,
     reason: Option<StopReason>,
+    /// When it was stopped first.
+    at: Option<Instant>,
 }
 
 /// What a worker keeps to hear of it.
@@ -55,7 +57,7 @@ impl Stop {
     /// A run that nobody has stopped.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(State { phase: Phase::Running, reason: None }))
+        Self(watch::Sender::new(State { phase: Phase::Running, reason: None, at: None }))
     }
 
     /// Starts no new iterations and lets those that run finish.
@@ -80,6 +82,12 @@ impl Stop {
         self.0.borrow().reason
     }
 
+    /// When it was stopped first.
+    #[must_use]
+    pub fn at(&self) -> Option<Instant> {
+        self.0.borrow().at
+    }
+
     /// Waits until it is stopped.
     pub async fn stopped(&self) {
         StopListener(self.0.subscribe()).stopped().await;
@@ -99,6 +107,7 @@ impl Stop {
             if further {
                 state.phase = phase;
                 state.reason.get_or_insert(reason);
+                state.at.get_or_insert_with(Instant::now);
             }
             further
         });

@@ -7,6 +7,7 @@
 
 use super::error::LoadError;
 use super::executor::{self, Bench, Crew, MakeVu, SharedIterations, VuNumbers, Work};
+use super::metronome::Metronome;
 use super::pacer::Pacer;
 use super::plan::{LoadPlan, Model, ScenarioPlan};
 use super::progress::{Progress, ScenarioProgress, Tally};
@@ -322,6 +323,7 @@ impl Assignment {
             failure: Rc::default(),
         };
         let pacer = Pacer::precise();
+        let mut metronome = Metronome::new(self.start_at, recorder.clone());
         let mut tallies = Vec::new();
         let mut scenarios = JoinSet::new();
         for (index, (scenario, shared)) in self.plan.scenarios().iter().zip(&self.shared).enumerate() {
@@ -365,7 +367,9 @@ impl Assignment {
         tokio::select! {
             () = play => {}
             () = beat.run() => {}
+            () = metronome.listen() => {}
         }
+        metronome.beat();
         let failure = bench.failure.borrow_mut().take();
         failure.map_or(Ok(ends), Err)
     }

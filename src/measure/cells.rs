@@ -5,6 +5,7 @@ use super::dues::Dues;
 use super::histogram::Histogram;
 use super::layout::{Layout, MetricId};
 use super::metric::{CUSTOM_BUILT_IN, FAILURES, ITERATION_TRENDS, REQUEST_TRENDS};
+use super::starts::Starts;
 use super::timeline::{Prepared, Timeline};
 use crate::plan::MetricKind;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(crate) struct Cells {
     pub(crate) cuts: Vec<Cell>,
     pub(crate) stale_connections: u64,
     pub(crate) users_shared: u64,
+    /// For how long workers were ready to run and did not.
+    pub(crate) starved: Duration,
 }
 
 /// What is counted of a scenario beside its trends.
@@ -44,6 +47,12 @@ pub(crate) struct ScenarioCells {
     pub(crate) dropped: Dues,
     /// Asked for, and never due: counted, and in no distribution.
     pub(crate) never_due: u64,
+    /// Of an open model: how many its schedule had.
+    pub(crate) scheduled: u64,
+    /// Of those dropped, the ones that a generator in time would have started.
+    pub(crate) missed: u64,
+    /// Of an open model: when some of its arrivals started.
+    pub(crate) starts: Starts,
     pub(crate) sent: u64,
     pub(crate) received: u64,
 }
@@ -109,6 +118,7 @@ impl Cells {
             cuts: layout.cuts.cells.iter().map(Prepared::cell).collect(),
             stale_connections: 0,
             users_shared: 0,
+            starved: Duration::ZERO,
         }
     }
 
@@ -136,6 +146,7 @@ impl Cells {
         });
         self.stale_connections += other.stale_connections;
         self.users_shared += other.users_shared;
+        self.starved += other.starved;
     }
 
     /// Forgets what was counted and keeps the memory.
@@ -150,7 +161,7 @@ impl Cells {
         self.iteration_trends.iter_mut().for_each(Histogram::clear);
         self.scenarios.iter_mut().for_each(ScenarioCells::clear);
         self.cuts.iter_mut().for_each(Cell::clear);
-        (self.stale_connections, self.users_shared) = (0, 0);
+        (self.stale_connections, self.users_shared, self.starved) = (0, 0, Duration::ZERO);
     }
 
     /// The eight trends of a site's requests.
@@ -276,6 +287,9 @@ impl ScenarioCells {
         self.cut_off.merge(&other.cut_off);
         self.dropped.merge(&other.dropped);
         self.never_due += other.never_due;
+        self.scheduled += other.scheduled;
+        self.missed += other.missed;
+        self.starts.merge(&other.starts);
         self.sent += other.sent;
         self.received += other.received;
     }
@@ -283,7 +297,9 @@ impl ScenarioCells {
     fn clear(&mut self) {
         self.cut_off.clear();
         self.dropped.clear();
-        (self.completed, self.never_due, self.sent, self.received) = (0, 0, 0, 0);
+        self.starts.clear();
+        (self.completed, self.never_due, self.scheduled, self.missed) = (0, 0, 0, 0);
+        (self.sent, self.received) = (0, 0);
     }
 }
 

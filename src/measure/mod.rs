@@ -13,6 +13,7 @@ pub mod metric;
 pub mod outcome;
 pub mod recorder;
 pub mod selector;
+mod starts;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use metric::Metric;
 pub use outcome::{Failure, FailureKind, Proto, TlsVersion};
 pub use recorder::{IterationSample, Recorder, RecorderHandle, RequestSample};
 pub use selector::Selector;
+pub use starts::Start;
 pub use stream::{Batch, CutOffRecord, IterationOutcome, IterationRecord, Record, RequestRecord};
 pub use threshold::{ThresholdResult, Thresholds};
 pub use timeline::{Part, Timeline, TimelineId};

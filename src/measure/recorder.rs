@@ -5,6 +5,7 @@ use super::cells::Cells;
 use super::layout::{CheckId, Cut, Layout, MetricId, ScenarioId, SiteId};
 use super::metric::failure_index;
 use super::outcome::{FailureKind, Proto, TlsVersion};
+use super::starts::Start;
 use super::stream::{Batch, Record};
 use super::timings::Timings;
 use std::cell::RefCell;
@@ -272,6 +273,14 @@ impl Recorder {
         }
     }
 
+    fn arrival_started(&mut self, scenario: ScenarioId, number: u64, due: Instant, at: Instant) {
+        let start = self.start;
+        let from_start = |at: Instant| at.saturating_duration_since(start);
+        if let Some(cells) = self.cells.scenarios.get_mut(usize::from(scenario.0)) {
+            cells.starts.add(number, || Start { number, due: from_start(due), at: from_start(at) });
+        }
+    }
+
     fn iterations_never_due(&mut self, scenario: ScenarioId, count: u64) {
         let index = usize::from(scenario.0);
         if let Some(cells) = self.cells.scenarios.get_mut(index) {
@@ -365,6 +374,34 @@ impl RecorderHandle {
     /// in `iteration_response_time` and in `http_req_response_time` of each step.
     pub fn iteration_dropped(&self, scenario: ScenarioId, due: Instant) {
         self.0.borrow_mut().iteration_dropped(scenario, due);
+    }
+
+    /// As [`iteration_dropped`](Self::iteration_dropped), where it was the generator that was too late for it.
+    pub fn iteration_missed(&self, scenario: ScenarioId, due: Instant) {
+        let mut recorder = self.0.borrow_mut();
+        recorder.iteration_dropped(scenario, due);
+        if let Some(cells) = recorder.cells.scenarios.get_mut(usize::from(scenario.0)) {
+            cells.missed += 1;
+        }
+    }
+
+    /// Counts what the schedule of an open model had, whatever became of it.
+    pub fn iterations_scheduled(&self, scenario: ScenarioId, count: u64) {
+        if let Some(cells) = self.0.borrow_mut().cells.scenarios.get_mut(usize::from(scenario.0)) {
+            cells.scheduled += count;
+        }
+    }
+
+    /// An arrival of an open model started; `number` is its place in the schedule. For what arrivals were like: it
+    /// counts in nothing else.
+    #[inline]
+    pub fn arrival_started(&self, scenario: ScenarioId, number: u64, due: Instant, at: Instant) {
+        self.0.borrow_mut().arrival_started(scenario, number, due, at);
+    }
+
+    /// For so long this worker was ready to run and did not.
+    pub fn starved(&self, time: Duration) {
+        self.0.borrow_mut().cells.starved += time;
     }
 
     /// Counts iterations that VUs had left when their time was over: in `dropped_iterations`, as k6 does. In a

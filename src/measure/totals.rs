@@ -8,6 +8,7 @@ use super::metric::{FAILURES, ITERATION_TRENDS, Scope, failure_index};
 use super::outcome::FailureKind;
 use super::recorder::{Recorder, Vus};
 use super::selector::Selector;
+use super::starts::Start;
 use super::timeline::{Timeline, TimelineId};
 use super::trend::Trend;
 use std::sync::Arc;
@@ -51,6 +52,10 @@ pub struct IterationCounts {
     pub never_due: u64,
     /// Started and were cut off.
     pub cut_off: u64,
+    /// Were due: in an open model by its schedule, in a closed one those that started.
+    pub scheduled: u64,
+    /// Of those dropped, the ones that a generator in time would have started.
+    pub missed: u64,
 }
 
 /// What went wrong, by kind.
@@ -180,9 +185,25 @@ impl Totals {
             counts.dropped += cells.not_started();
             counts.never_due += cells.never_due;
             counts.cut_off += cells.cut_off.count();
+            counts.missed += cells.missed;
+            // What came of arrivals can be ahead of the schedule's own count only in a run whose workers broke down.
+            counts.scheduled += cells.scheduled.max(cells.completed + cells.cut_off.count() + cells.dropped.count());
         }
         counts.started = counts.completed + counts.cut_off;
         counts
+    }
+
+    /// When some of the arrivals of an open model started, in the order of its schedule; none of a closed one. Gaps
+    /// are whole within a [stretch](Start::stretch).
+    #[must_use]
+    pub fn starts(&self, scenario: ScenarioId) -> Vec<Start> {
+        self.cells.scenarios.get(usize::from(scenario.0)).map_or_else(Vec::new, |cells| cells.starts.sorted())
+    }
+
+    /// For how long workers were ready to run and did not, all of them together.
+    #[must_use]
+    pub const fn starved(&self) -> Duration {
+        self.cells.starved
     }
 
     /// VUs of a scenario as its workers last said: at work, made.

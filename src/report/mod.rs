@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod correlation;
+mod fidelity;
 pub mod format;
 mod judge;
 pub mod result;

@@ -1,5 +1,6 @@
 //! `--summary-export`: k6's shape key for key, and beside it one key of pacecar's own.
 
+use super::fidelity::fidelity_value;
 use super::judge::judge_value;
 use super::result::{CleanupReport, Figures, MetricReport, RunReport, error_counts};
 use crate::judge::{Confidence, IntervalReport};
@@ -73,8 +74,7 @@ fn root_group(report: &RunReport) -> Value {
 }
 
 fn pacecar(report: &RunReport) -> Value {
-    let (run, fidelity) = (&report.run, &report.fidelity);
-    let input = &fidelity.input;
+    let run = &report.run;
     let errors: Map<_, _> =
         error_counts(&report.errors).into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
     let mut sections = json!({
@@ -85,20 +85,7 @@ fn pacecar(report: &RunReport) -> Value {
             "started": humantime::format_rfc3339_millis(run.started).to_string(),
             "duration_ms": number((run.duration.as_secs_f64() * 1e3).round()),
         },
-        "fidelity": {
-            "valid": fidelity.valid,
-            "reasons": fidelity.reasons,
-            "scheduled": input.scheduled,
-            "started": input.started,
-            "dropped": input.dropped,
-            "completed": input.completed,
-            "censored": input.censored,
-            "stale_connections": input.stale_connections,
-            "achieved_ratio": number(fidelity.achieved_ratio),
-            "lag_ms": { "med": number(input.lag.med), "p(99)": number(input.lag.p99), "max": number(input.lag.max) },
-            "cpu_seconds": number(input.cpu_seconds),
-            "max_rss_bytes": input.max_rss_bytes,
-        },
+        "fidelity": fidelity_value(&report.fidelity),
         "errors": errors,
     });
     if let Some(sections) = sections.as_object_mut() {
@@ -141,7 +128,7 @@ pub fn cleanup_value(cleanup: &CleanupReport) -> Value {
 }
 
 /// A number without a fraction is written without one, as k6 does.
-fn number(value: f64) -> Value {
+pub(super) fn number(value: f64) -> Value {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT {
         return (value as i64).into();

@@ -236,7 +236,7 @@ impl Page {
                     format!("{} started", input.started),
                     format!("{} completed", input.completed),
                     format!("{} dropped", input.dropped),
-                    format!("{} cut off", input.censored.saturating_sub(input.dropped)),
+                    format!("{} cut off", input.cut_off()),
                 ],
             ),
             ("achieved", format::percent(fidelity.achieved_ratio), Vec::new()),
@@ -246,6 +246,14 @@ impl Page {
                 vec![format!("p(99)={}", time(lag.p99)), format!("max={}", time(lag.max))],
             ),
         ];
+        rows.extend(fidelity.arrivals.iter().map(|arrivals| {
+            let kept = arrivals.kept() != Some(false);
+            let mark = if kept { "" } else { "! " };
+            ("arrivals", format!("{mark}{}: {}", arrivals.scenario, arrivals.sentence()), Vec::new())
+        }));
+        if let Some(stationarity) = &fidelity.stationarity {
+            rows.push(("stationary", stationarity.sentence(), Vec::new()));
+        }
         if input.cpu_seconds > 0.0 || input.max_rss_bytes > 0 {
             let memory = format!("memory={}", format::bytes(input.max_rss_bytes as f64));
             rows.push(("generator", format!("cpu={}", time(input.cpu_seconds * 1e3)), vec![memory]));

@@ -8,7 +8,7 @@ use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan};
 use crate::client;
 use crate::guard::{self, Guard};
-use crate::judge::{self, Intervals, Judges};
+use crate::judge::{self, Intervals, Judges, Stationarity};
 use crate::load::{self, Allow, LoadPlan, Segment, Stop};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
@@ -34,6 +34,7 @@ pub struct Compiled {
     pub(super) thresholds: Thresholds,
     pub(super) judges: Judges,
     pub(super) intervals: Intervals,
+    pub(super) stationarity: Stationarity,
     /// Whether flags replaced the plan's scenarios.
     pub(super) replaced: bool,
     pub(super) layout: Arc<Layout>,
@@ -106,6 +107,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         thresholds,
         judges,
         intervals: Intervals::prepare(&mut layout),
+        stationarity: Stationarity::prepare(&plan.scenarios, &mut layout),
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
         workers: settings.workers.unwrap_or_else(cores),

@@ -6,12 +6,13 @@
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
+use super::fidelity::{Meter, Used};
+use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::Reporter;
-use super::{local, resources};
 use crate::cleanup::{CleanupOutcome, CleanupPlan, Refusal, RefusalKind, Sweeper};
 use crate::client;
-use crate::judge::{Fidelity, FidelityInput, JudgeReport};
+use crate::judge::JudgeReport;
 use crate::load::{self, Ended, Stop, StopReason, WorkerContext};
 use crate::measure::{Layout, Recorder, RecorderHandle, Selector, Totals, Traffic};
 use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
@@ -32,6 +33,8 @@ struct Load {
     totals: Totals,
     /// From the load's start to its end.
     duration: Duration,
+    /// What it cost this process.
+    used: Used,
 }
 
 // === impl Handle ===
@@ -92,7 +95,6 @@ impl Compiled {
             }
         };
         let started = SystemTime::now();
-        let throttled_before = resources::throttled();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
@@ -104,13 +106,17 @@ impl Compiled {
         let load = if loaded {
             self.load(&mut show, feed.as_ref(), &mut findings).await
         } else {
-            Load { totals: Totals::new(Arc::clone(&self.layout), Instant::now()), duration: Duration::ZERO }
+            Load {
+                totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
+                duration: Duration::ZERO,
+                used: Used::default(),
+            }
         };
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         self.phase(Phase::Teardown, &mut around, &mut findings).await;
         self.undo_created(&mut findings).await;
-        let Load { mut totals, duration } = load;
+        let Load { mut totals, duration, used } = load;
         for recorder in &mut around {
             totals.merge(recorder);
             if let Some(feed) = &feed {
@@ -130,13 +136,7 @@ impl Compiled {
             None => None,
         };
 
-        let mut input = FidelityInput::of(&totals, duration);
-        input.cpu_seconds = resources::cpu_time().as_secs_f64();
-        input.max_rss_bytes = resources::max_rss_bytes().unwrap_or(0);
-        if let (Some(before), Some(after)) = (throttled_before, resources::throttled()) {
-            input.throttled = after.saturating_sub(before);
-        }
-        let fidelity = Fidelity::judge(input);
+        let fidelity = self.fidelity(&totals, duration, used);
         let judge = self.judge(&totals, duration, loaded, &mut findings);
         let failed = self.thresholds.judge(&totals, duration).iter().any(|threshold| threshold.failed());
         let verdict = Verdict::of(fidelity.valid, failed || judge.failed());
@@ -181,7 +181,7 @@ impl Compiled {
 
     /// Plays the scenarios on their worker threads, and reports meanwhile.
     async fn load(&self, show: &mut impl FnMut(&Progress), feed: Option<&Feed>, findings: &mut Findings) -> Load {
-        let start = Instant::now();
+        let (start, meter) = (Instant::now(), Meter::start());
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
         let factory = move |context: WorkerContext| vus(&client, &program, context);
         let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
@@ -202,7 +202,7 @@ impl Compiled {
                 Instant::now()
             }
         };
-        Load { totals, duration: end.saturating_duration_since(start) }
+        Load { totals, duration: end.saturating_duration_since(start), used: meter.stop() }
     }
 
     /// Runs the steps of setup or teardown. Answers whether they went well.

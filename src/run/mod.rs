@@ -6,6 +6,7 @@ mod compile;
 mod completed;
 mod correlate;
 mod drive;
+mod fidelity;
 mod local;
 mod overrides;
 mod progress;

@@ -23,11 +23,29 @@ pub fn max_rss_bytes() -> Option<u64> {
 #[must_use]
 pub fn throttled() -> Option<Duration> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let own = format!("/sys/fs/cgroup{}/cpu.stat", path.trim_end_matches('/'));
-    // In a container the path is often that of the host, while the mount shows the container's own group at its root.
-    let stat = std::fs::read_to_string(own).or_else(|_| std::fs::read_to_string("/sys/fs/cgroup/cpu.stat")).ok()?;
-    throttled_of(&stat)
+    let read = |file: String| throttled_of(&std::fs::read_to_string(file).ok()?);
+    stat_files(&groups).into_iter().find_map(read)
+}
+
+/// Where the kernel may tell it, the likeliest first: cgroup v1, where a controller `cpu` is mounted of its own, then v2.
+/// In a container the path is often that of the host, while the mount shows the container's own group at its root.
+fn stat_files(groups: &str) -> Vec<String> {
+    // A process is in a group of v1 for `cpu`, or of v2: where both are there, v1 has the limit.
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let path = path.trim_end_matches('/');
+        if controllers.split(',').any(|controller| controller == "cpu") {
+            for mount in [controllers, "cpu"] {
+                first.extend([path, ""].map(|path| format!("/sys/fs/cgroup/{mount}{path}/cpu.stat")));
+            }
+        } else if controllers.is_empty() {
+            second.extend([path, ""].map(|path| format!("/sys/fs/cgroup{path}/cpu.stat")));
+        }
+    }
+    first.append(&mut second);
+    first
 }
 
 fn peak_of(status: &str) -> Option<u64> {
@@ -35,9 +53,10 @@ fn peak_of(status: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// `throttled_usec` of cgroup v2, `throttled_time` in nanoseconds of v1.
 fn throttled_of(stat: &str) -> Option<Duration> {
-    let line = stat.lines().find_map(|line| line.strip_prefix("throttled_usec "))?;
-    line.trim().parse().ok().map(Duration::from_micros)
+    let value = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok();
+    value("throttled_usec ").map(Duration::from_micros).or_else(|| value("throttled_time ").map(Duration::from_nanos))
 }
 
 #[cfg(test)]
@@ -48,8 +67,17 @@ mod tests {
     fn figures_are_read_from_the_kernels_texts() {
         assert_eq!(peak_of("VmPeak:\t 1 kB\nVmHWM:\t    9712 kB\n"), Some(9712 * 1024));
         assert_eq!(throttled_of("usage_usec 5\nthrottled_usec 1500\n"), Some(Duration::from_micros(1500)));
+        assert_eq!(throttled_of("nr_throttled 3\nthrottled_time 1500000000\n"), Some(Duration::from_millis(1500)));
         assert_eq!(throttled_of("usage_usec 5\n"), None);
         assert!(max_rss_bytes().is_none_or(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn the_groups_of_either_version_are_found() {
+        assert_eq!(stat_files("0::/a/b\n"), ["/sys/fs/cgroup/a/b/cpu.stat", "/sys/fs/cgroup/cpu.stat"]);
+        let first = stat_files("0::/\n4:memory:/x\n3:cpu,cpuacct:/pod\n").remove(0);
+        assert_eq!(first, "/sys/fs/cgroup/cpu,cpuacct/pod/cpu.stat");
+        assert!(stat_files("garbage").is_empty());
     }
 
     #[test]

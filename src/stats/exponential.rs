@@ -31,12 +31,48 @@ impl ExponentialFit {
         self.passes_at(SIGNIFICANCE)
     }
 
+    /// How likely so bad a fit is of gaps that are exponential: D'Agostino and Stephens (1986), section 4.9.4, formulas for
+    /// an estimated mean.
+    #[must_use]
+    pub fn p_value(&self) -> f64 {
+        let a = self.statistic;
+        let p = if a < 0.26 {
+            1.0 - (-12.2204 + 67.459 * a - 110.3 * a * a).exp()
+        } else if a < 0.51 {
+            1.0 - (-6.1327 + 20.218 * a - 18.663 * a * a).exp()
+        } else if a < 0.95 {
+            (0.9209 - 3.353 * a + 0.300 * a * a).exp()
+        } else if a < 10.03 {
+            (0.731 - 3.009 * a + 0.15 * a * a).exp()
+        } else {
+            0.0
+        };
+        p.clamp(0.0, 1.0)
+    }
+
     /// As [`passes`](Self::passes), at the nearest significance of [`CRITICAL`] that is not above `significance`.
     #[must_use]
     pub fn passes_at(&self, significance: f64) -> bool {
         let found = CRITICAL.iter().find(|(at, _)| *at <= significance);
         self.statistic <= found.or(CRITICAL.last()).map_or(f64::INFINITY, |(_, critical)| *critical)
     }
+}
+
+/// What Erlang gaps are made of: where `gap` is the sum of `steps` exponential gaps of mean 1, the answer is exponential of
+/// mean 1 itself (both distribution functions set equal). So gaps over several arrivals can be tested too, where
+/// single ones are finer than a clock, or were not seen.
+#[must_use]
+pub fn from_erlang(gap: f64, steps: u32) -> f64 {
+    let gap = gap.max(0.0);
+    // −ln(1 − F) = gap − ln Σ gapʲ/j! over j < steps; the greatest term goes in front, so that nothing overflows.
+    let terms = (0..steps).scan(0.0, |log, j| {
+        *log += if j == 0 { 0.0 } else { (gap / f64::from(j)).ln() };
+        Some(*log)
+    });
+    let terms: Vec<f64> = terms.collect();
+    let greatest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = terms.iter().map(|term| (term - greatest).exp()).sum();
+    (gap - greatest - sum.ln()).max(0.0)
 }
 
 /// Tests gaps, which are sorted for it. None of fewer than 8, and of gaps that are all zero.
@@ -88,6 +124,31 @@ mod tests {
                 assert!((refused - significance).abs() < error, "n {n}, {significance}: {refused}");
             }
         }
+    }
+
+    #[test]
+    fn the_p_value_agrees_with_the_table() {
+        for (significance, statistic) in CRITICAL {
+            let p = ExponentialFit { statistic, mean: 1.0, n: 100 }.p_value();
+            assert!((p / significance - 1.0).abs() < 0.05, "{significance}: {p}");
+        }
+        let fall: Vec<f64> =
+            (0..200).map(|i| ExponentialFit { statistic: f64::from(i) * 0.06, mean: 1.0, n: 100 }.p_value()).collect();
+        assert!(fall.windows(2).all(|pair| pair[0] >= pair[1] - 0.005), "{fall:?}");
+    }
+
+    #[test]
+    fn sums_of_gaps_are_tested_as_single_ones() {
+        assert!((from_erlang(0.7, 1) - 0.7).abs() < 1e-12);
+        let mut random = fastrand::Rng::with_seed(5);
+        for steps in [2, 7, 40, 128] {
+            let mut sum = || (0..steps).map(|_| series::exponential(&mut random)).sum::<f64>();
+            let mut gaps: Vec<f64> = (0..500).map(|_| from_erlang(sum(), steps)).collect();
+            assert!(exponential(&mut gaps).unwrap().passes_at(0.005), "{steps}");
+            let mut even = vec![from_erlang(f64::from(steps), steps); 100];
+            assert!(!exponential(&mut even).unwrap().passes_at(0.005), "{steps}");
+        }
+        assert!(from_erlang(5000.0, 128).is_finite() && from_erlang(0.0, 128) >= 0.0);
     }
 
     #[test]

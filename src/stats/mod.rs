@@ -11,13 +11,15 @@ pub mod percentile;
 pub mod proportion;
 pub mod scalability;
 pub mod spacing;
+pub mod steady;
 pub mod trend;
 
 pub use exponential::{ExponentialFit, exponential};
 pub use percentile::{BinCount, RankInterval, rank_interval};
 pub use proportion::{rule_of_three, wilson};
 pub use scalability::{LoadPoint, Scalability};
-pub use spacing::{Spacing, spacing};
+pub use spacing::{Spacing, spacing, spacing_around};
+pub use steady::{Geweke, geweke, mser};
 pub use trend::{Trend, trend};
 
 /// Where a figure lies, with a confidence that the function which made it was given.

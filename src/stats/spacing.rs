@@ -34,7 +34,13 @@ impl Spacing {
 /// Measures gaps; `tolerance` is a share of the median gap. None of fewer than 8, and of gaps that are zero.
 #[must_use]
 pub fn spacing(gaps: &[f64], tolerance: f64) -> Option<Spacing> {
-    let (mean, middle) = (mean(gaps)?, median(gaps)?);
+    spacing_around(gaps, median(gaps)?, tolerance)
+}
+
+/// As [`spacing`], where it is known what the gaps should have been: `middle`.
+#[must_use]
+pub fn spacing_around(gaps: &[f64], middle: f64, tolerance: f64) -> Option<Spacing> {
+    let mean = mean(gaps)?;
     let usable = gaps.len() >= 8 && mean.is_finite() && mean > 0.0 && middle > 0.0;
     usable.then(|| {
         let off = gaps.iter().filter(|gap| (**gap - middle).abs() > tolerance * middle).count();

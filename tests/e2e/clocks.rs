@@ -93,6 +93,7 @@ thresholds:
     let k6s = number(metrics, &["http_req_duration{scenario:few}", "p(98)"]);
     let ours = number(metrics, &["http_req_response_time{scenario:few}", "p(99)"]);
     assert!(k6s < 0.5 * theory && ours > theory, "k6's clock {k6s} ms, ours {ours} ms, in theory {theory} ms\n{ended}");
+    assert!(ours >= felt, "fewer VUs made it better: {ours} ms against {felt} ms\n{ended}");
     assert!(ended.stdout.contains("p(99)=≥"), "{ended}");
 }
 

@@ -13,12 +13,14 @@
 )]
 
 mod accounts;
+mod arrivals;
 mod clocks;
 mod commands;
 mod correlate;
 mod demo;
 mod docs;
 mod faults;
+mod fidelity;
 mod flags;
 mod guard;
 mod judges;

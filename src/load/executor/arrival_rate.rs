@@ -5,6 +5,7 @@
 //! background for later ones, because its VUs take long to make. Here they do not: the VU is
 //! made at once and that arrival is its first.
 
+use super::backlog::Backlog;
 use super::crew::{Attempt, Crew, MakeVu};
 use super::curtain::{Phase, Seat};
 use crate::load::pacer::Pacer;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 struct Pool {
     /// First in, first out: it spreads the load over users, as k6 does.
     free: RefCell<VecDeque<Rc<Desk>>>,
+    backlog: RefCell<Backlog>,
     closed: Cell<bool>,
 }
 
@@ -32,47 +34,72 @@ struct Pool {
 #[derive(Debug)]
 struct Desk {
     seat: Seat,
-    arrival: Cell<Option<Arrival>>,
+    arrival: Cell<Option<Placed>>,
+}
+
+/// An arrival with its number in the schedule; its own number counts those that started.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    arrival: Arrival,
+    place: u64,
 }
 
 pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start: Instant, pacer: &Pacer) {
     let most = crew.part.count(u64::from(open.max));
     let planned = crew.part.count(u64::from(open.pre_allocated));
     let part = crew.part.by_seats(u64::from(open.max));
-    let mut schedule = ArrivalSchedule::new(open.intensity.clone(), open.spacing, part).map(|due| start + due.offset);
-    let (pool, mut tasks, mut made) = (Rc::new(Pool::default()), JoinSet::new(), 0);
+    let mut schedule = ArrivalSchedule::new(open.intensity.clone(), open.spacing, part);
+    let (pool, mut tasks, mut made, mut scheduled) = (Rc::new(Pool::default()), JoinSet::new(), 0, 0);
     let seat = crew.curtain.seat();
     let mut pause = pacer.pause(start);
     let mut missed = None;
-    for due in schedule.by_ref() {
+    for next in schedule.by_ref() {
+        let due = start + next.offset;
         if !wait_for(crew, seat, &mut pause, due).await {
-            missed = Some(due);
+            missed = Some(next);
             break;
         }
-        let free = pool.free.borrow_mut().pop_front();
+        scheduled += 1;
+        let free = {
+            let mut free = pool.free.borrow_mut();
+            pool.backlog.borrow_mut().decides(due, Instant::now(), free.len() as u64 + (most - made), most);
+            free.pop_front()
+        };
+        let placed = || Placed { arrival: Arrival { due, number: crew.number() }, place: next.number };
         if let Some(desk) = free {
-            desk.arrival.set(Some(Arrival { due, number: crew.number() }));
+            pool.backlog.borrow_mut().started();
+            desk.arrival.set(Some(placed()));
             crew.curtain.wake(desk.seat);
         } else if made < most {
             made += 1;
             if made > planned {
                 crew.tally.made.add(1);
             }
-            let desk = Rc::new(Desk {
-                seat: crew.curtain.seat(),
-                arrival: Cell::new(Some(Arrival { due, number: crew.number() })),
-            });
+            pool.backlog.borrow_mut().started();
+            let desk = Rc::new(Desk { seat: crew.curtain.seat(), arrival: Cell::new(Some(placed())) });
             tasks.spawn_local(play(Rc::clone(crew), Rc::clone(&pool), desk));
+        } else if pool.backlog.borrow_mut().dropped() {
+            crew.missed(due);
         } else {
             crew.dropped(due);
         }
     }
     // Stopped: what had come due by then, and was not started, could not start.
-    let now = Instant::now();
-    for due in missed.into_iter().chain(schedule).take_while(|due| missed.is_some() && *due < now) {
-        crew.dropped(due);
+    let stopped = crew.stopped_at().unwrap_or_else(Instant::now);
+    for next in missed.into_iter().chain(schedule).take_while(|next| missed.is_some() && start + next.offset < stopped)
+    {
+        let due = start + next.offset;
+        scheduled += 1;
+        let idle = pool.free.borrow().len() as u64 + (most - made);
+        pool.backlog.borrow_mut().decides(due, stopped, idle, most);
+        if pool.backlog.borrow_mut().dropped() {
+            crew.missed(due);
+        } else {
+            crew.dropped(due);
+        }
         tokio::task::coop::consume_budget().await;
     }
+    crew.recorder.iterations_scheduled(crew.scenario, scheduled);
     if open.to_the_end && missed.is_none() {
         crew.until(seat, Phase::Over, None, pin!(pending::<()>())).await;
     }
@@ -99,7 +126,7 @@ async fn wait_for<M: MakeVu>(crew: &Crew<M>, seat: Seat, pause: &mut crate::load
 /// One VU: iterates whenever it is handed an arrival.
 async fn play<M: MakeVu>(crew: Rc<Crew<M>>, pool: Rc<Pool>, desk: Rc<Desk>) {
     let mut kept = None;
-    while let Some(arrival) = next_arrival(&crew, &pool, &desk).await {
+    while let Some(Placed { arrival, place }) = next_arrival(&crew, &pool, &desk).await {
         let _active = crew.active();
         let vu = match kept.take() {
             Some(vu) => Some(vu),
@@ -107,14 +134,17 @@ async fn play<M: MakeVu>(crew: Rc<Crew<M>>, pool: Rc<Pool>, desk: Rc<Desk>) {
         };
         let attempt = match vu {
             Some(mut vu) => {
-                let attempt = crew.iterate(&mut vu, desk.seat, arrival, None, Phase::Cut).await;
+                let attempt = crew.iterate_at(&mut vu, desk.seat, arrival, Some(place), None, Phase::Cut).await;
                 kept = Some(vu);
                 attempt
             }
             None => Attempt::NotStarted,
         };
         match attempt {
-            Attempt::Finished(_) => pool.free.borrow_mut().push_back(Rc::clone(&desk)),
+            Attempt::Finished(ended) => {
+                pool.backlog.borrow_mut().ended(ended.saturating_duration_since(arrival.due));
+                pool.free.borrow_mut().push_back(Rc::clone(&desk));
+            }
             Attempt::NotStarted => return crew.dropped(arrival.due),
             Attempt::CutOff => return,
         }
@@ -122,7 +152,7 @@ async fn play<M: MakeVu>(crew: Rc<Crew<M>>, pool: Rc<Pool>, desk: Rc<Desk>) {
 }
 
 /// The arrival that was put on the desk; none once no more will come.
-async fn next_arrival<M: MakeVu>(crew: &Crew<M>, pool: &Pool, desk: &Desk) -> Option<Arrival> {
+async fn next_arrival<M: MakeVu>(crew: &Crew<M>, pool: &Pool, desk: &Desk) -> Option<Placed> {
     poll_fn(|cx| {
         if let Some(arrival) = desk.arrival.take() {
             return Poll::Ready(Some(arrival));

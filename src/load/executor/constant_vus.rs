@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, start: Instant, end: Option<Instant>) {
+pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, end: Option<Instant>) {
     let mut tasks = JoinSet::new();
     for _ in 0..crew.part.count(u64::from(vus)) {
         let crew = Rc::clone(crew);
@@ -14,7 +14,7 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, start: Instant,
             let _active = crew.active();
             let seat = crew.curtain.seat();
             if let Some(mut vu) = crew.make(seat).await {
-                iterate_while(&crew, &mut vu, seat, start, end, None, || Some(crew.number())).await;
+                iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, || Some(crew.number())).await;
             }
         });
     }

@@ -142,6 +142,19 @@ impl<M: MakeVu> Crew<M> {
         mut cut_at: Option<Pin<&mut Sleep>>,
         give_up: Phase,
     ) -> Attempt {
+        self.iterate_at(vu, seat, arrival, None, cut_at.as_mut().map(Pin::as_mut), give_up).await
+    }
+
+    /// As [`iterate`](Self::iterate); `place` is the number in its schedule that an arrival of an open model has.
+    pub(super) async fn iterate_at(
+        &self,
+        vu: &mut M::Vu,
+        seat: Seat,
+        arrival: Arrival,
+        place: Option<u64>,
+        mut cut_at: Option<Pin<&mut Sleep>>,
+        give_up: Phase,
+    ) -> Attempt {
         let ready = {
             let ready = pin!(poll_fn(|cx| vu.poll_ready(cx)));
             self.until(seat, give_up, cut_at.as_mut().map(Pin::as_mut), ready).await
@@ -153,6 +166,9 @@ impl<M: MakeVu> Crew<M> {
         }
         let started = Instant::now();
         self.tally.started.add(1);
+        if let Some(place) = place {
+            self.recorder.arrival_started(self.scenario, place, arrival.due, started);
+        }
         let finished = {
             let call = pin!(vu.call(arrival));
             self.until(seat, Phase::Cut, cut_at, call).await
@@ -209,6 +225,12 @@ impl<M: MakeVu> Crew<M> {
         self.tally.dropped.add(1);
     }
 
+    /// Counts an iteration that was due and that only the generator kept from starting.
+    pub(super) fn missed(&self, due: Instant) {
+        self.recorder.iteration_missed(self.scenario, due);
+        self.tally.dropped.add(1);
+    }
+
     /// Ends the run for an error; the first one counts.
     pub(super) fn fail(&self, error: LoadError) {
         tracing::error!(%error, "load cannot go on");
@@ -230,6 +252,11 @@ impl<M> Crew<M> {
     /// Whether the run was stopped before its time.
     pub(super) fn stopped(&self) -> bool {
         self.stop.phase() != StopPhase::Running
+    }
+
+    /// When the run was stopped before its time; none where it was not.
+    pub(super) fn stopped_at(&self) -> Option<Instant> {
+        self.stop.at()
     }
 
     /// Counts a VU as active for as long as the guard lives.

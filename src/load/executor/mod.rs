@@ -4,6 +4,7 @@
 //! something that makes VUs, so a test sees every instant of it.
 
 mod arrival_rate;
+mod backlog;
 mod closed;
 mod constant_vus;
 mod crew;
@@ -46,13 +47,13 @@ pub(crate) async fn run<M: MakeVu>(work: Work, crew: Rc<Crew<M>>, start: Instant
         let begun = crew.until(seat, Phase::Stopped, None, begun).await.is_some();
         match &work.plan.model {
             Model::SharedIterations { vus, .. } => {
-                shared_iterations::run(&crew, &work.shared, *vus, start, end, begun).await;
+                shared_iterations::run(&crew, &work.shared, *vus, end, begun).await;
             }
             _ if !begun => {}
             Model::PerVuIterations { vus, iterations, .. } => {
-                per_vu_iterations::run(&crew, *vus, *iterations, start, end).await;
+                per_vu_iterations::run(&crew, *vus, *iterations, end).await;
             }
-            Model::ConstantVus { vus, .. } => constant_vus::run(&crew, *vus, start, end).await,
+            Model::ConstantVus { vus, .. } => constant_vus::run(&crew, *vus, end).await,
             Model::RampingVus(ramp) => ramping_vus::run(&crew, ramp, start, &work.pacer).await,
             Model::ArrivalRate(open) => arrival_rate::run(&crew, open, start, &work.pacer).await,
         }

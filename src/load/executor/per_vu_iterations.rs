@@ -7,13 +7,7 @@ use std::rc::Rc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub(super) async fn run<M: MakeVu>(
-    crew: &Rc<Crew<M>>,
-    vus: u32,
-    iterations: u64,
-    start: Instant,
-    end: Option<Instant>,
-) {
+pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, iterations: u64, end: Option<Instant>) {
     let mut tasks = JoinSet::new();
     for _ in 0..crew.part.count(u64::from(vus)) {
         let crew = Rc::clone(crew);
@@ -26,7 +20,7 @@ pub(super) async fn run<M: MakeVu>(
                 left = left.checked_sub(1)?;
                 Some(crew.number())
             };
-            let last = iterate_while(&crew, &mut vu, seat, start, end, None, next).await;
+            let last = iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, next).await;
             drop((vu, active));
             let left = left + u64::from(last == Attempt::NotStarted);
             // As in k6, a run that is stopped drops nothing: nobody will ask for the rest.

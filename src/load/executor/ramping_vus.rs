@@ -40,7 +40,8 @@ async fn play<M: MakeVu>(crew: Rc<Crew<M>>, spans: Vec<VuSpan>, start: Instant, 
         let off = Some(start + span.off);
         let next = || Some(crew.number());
         // Where it is wanted again while its last iteration still ran, it goes on from there.
-        match iterate_while(&crew, &mut vu, seat, ended.max(on), off, Some(cut_at.as_mut()), next).await {
+        let due = if ended > on { ended } else { Instant::now() };
+        match iterate_while(&crew, &mut vu, seat, due, off, Some(cut_at.as_mut()), next).await {
             Attempt::Finished(at) => ended = at,
             Attempt::NotStarted => {}
             // A VU whose call was dropped may hold half of something: the next time gets a fresh one.

@@ -55,7 +55,6 @@ pub(super) async fn run<M: MakeVu>(
     crew: &Rc<Crew<M>>,
     shared: &Arc<SharedIterations>,
     vus: u32,
-    start: Instant,
     end: Option<Instant>,
     begun: bool,
 ) {
@@ -66,7 +65,7 @@ pub(super) async fn run<M: MakeVu>(
             let _active = crew.active();
             let seat = crew.curtain.seat();
             if let Some(mut vu) = crew.make(seat).await {
-                let last = iterate_while(&crew, &mut vu, seat, start, end, None, || shared.take()).await;
+                let last = iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, || shared.take()).await;
                 if last == Attempt::NotStarted {
                     shared.returned.fetch_add(1, Ordering::Relaxed);
                 }

@@ -8,7 +8,9 @@ use crate::load::plan::LoadPlan;
 use crate::load::progress::{Progress, ScenarioProgress};
 use crate::load::schedule::Segment;
 use crate::load::stop::{Stop, StopReason};
-use crate::measure::{Arrival, Finished, LayoutBuilder, Recorder, RecorderHandle, ScenarioId, Totals, VuId};
+use crate::measure::{
+    Arrival, Finished, IterationCounts, LayoutBuilder, Recorder, RecorderHandle, ScenarioId, Totals, VuId,
+};
 use crate::plan::{ArrivalVus, Arrivals, Diagnostics, Executor, Scenario, Span, Spanned, Stage};
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -107,6 +109,8 @@ impl Service<Arrival> for Vu {
 struct Play {
     calls: Vec<Call>,
     counts: Vec<ScenarioProgress>,
+    /// What the recorders have of each scenario.
+    recorded: Vec<IterationCounts>,
     made: Vec<u64>,
     /// When the last scenario ended, in milliseconds.
     ended: u64,
@@ -185,8 +189,8 @@ fn play_with(
         for recorder in recorders {
             totals.merge(&recorder.swap(Recorder::new(Arc::clone(&layout), start)));
         }
-        for counts in &counts {
-            let recorded = totals.iterations(Some(counts.scenario));
+        let recorded: Vec<_> = counts.iter().map(|counts| totals.iterations(Some(counts.scenario))).collect();
+        for (counts, recorded) in counts.iter().zip(&recorded) {
             assert_eq!(
                 (recorded.started, recorded.completed, recorded.dropped, recorded.cut_off),
                 (counts.started, counts.completed, counts.dropped, counts.cut_off)
@@ -194,7 +198,7 @@ fn play_with(
         }
         let (mut calls, made) = (maker.log.borrow().clone(), maker.made.borrow().clone());
         calls.sort_by_key(|call| (call.started, call.number));
-        Play { calls, counts, made, ended, failed: failure.borrow().is_some() }
+        Play { calls, counts, recorded, made, ended, failed: failure.borrow().is_some() }
     })
 }
 
@@ -535,6 +539,97 @@ fn poisson_arrivals_are_spread_over_workers_without_loss() {
     let one = dues(1);
     assert!((400..600).contains(&one.len()), "{}", one.len());
     assert_eq!(one, dues(3));
+}
+
+#[test]
+fn what_a_generator_that_slept_drops_is_missed_and_what_finds_no_vu_is_not() {
+    // 100/s through one VU of 5 ms. From 2 s on the clock stands still for the generator, for a second.
+    let slept = |vus, takes| {
+        let plan = plan(&[arrivals(100.0, 4, vus, vus, Arrivals::Constant)], &Segment::whole());
+        play_with(
+            &plan,
+            1,
+            move |_, _| takes,
+            false,
+            async |_| {
+                sleep(Duration::from_millis(2007)).await;
+                tokio::time::advance(secs(1)).await;
+            },
+        )
+    };
+    let one = slept(1, 5);
+    assert_eq!(one.recorded[0].scheduled, 400);
+    assert_eq!(one.recorded[0].started + one.recorded[0].dropped, 400);
+    // About a hundred came due meanwhile; of the last five nobody says that they were late.
+    assert!((85..=100).contains(&one.recorded[0].missed), "{:?}", one.recorded[0]);
+    // A VU that takes longer than the sleep would have served none of them.
+    let slow = slept(1, 1500);
+    assert_eq!((slow.recorded[0].scheduled, slow.recorded[0].missed), (400, 0));
+    let awake = play(&[arrivals(100.0, 4, 1, 1, Arrivals::Constant)], |_, _| 500);
+    assert_eq!((awake.recorded[0].scheduled, awake.recorded[0].missed), (400, 0));
+    assert!(awake.recorded[0].dropped > 350);
+}
+
+#[test]
+fn the_schedule_says_what_was_due_by_the_stop_and_closed_models_what_started() {
+    let plan = plan(
+        &[arrivals(10.0, 60, 50, 50, Arrivals::Poisson), constant(2, 60), arrivals(10.0, 60, 2, 2, Arrivals::Constant)],
+        &Segment::part(0, 2).unwrap(),
+    );
+    let played = play_with(
+        &plan,
+        2,
+        |_, _| 300,
+        false,
+        async |stop| {
+            sleep(Duration::from_millis(3050)).await;
+            stop.now(StopReason::Threshold);
+        },
+    );
+    let [poisson, closed, even] = played.recorded.as_slice() else { panic!("three") };
+    // Half of those that are due by 3.05 s, the one at 0 s among them.
+    assert_eq!((even.scheduled, even.missed), (16, 0));
+    for open in [poisson, even] {
+        assert_eq!(open.scheduled, open.started + open.dropped, "{open:?}");
+    }
+    assert!((5..30).contains(&poisson.scheduled), "{poisson:?}");
+    assert_eq!(closed.scheduled, closed.started);
+}
+
+#[test]
+fn a_thousand_vus_at_one_instant_are_late_for_nothing() {
+    for scenario in [constant(1000, 1), ramping(0, &[(0, 1000.0), (1, 1000.0)], 30), per_vu(1000, 3, 60)] {
+        let played = play(&[scenario], |_, _| 400);
+        assert_eq!(played.calls.len(), 3000);
+        assert!(played.calls.iter().all(|call| call.due == call.started));
+    }
+}
+
+#[test]
+fn schedules_of_every_shape_are_played_to_their_end() {
+    let rate = |start: f64, unit: u64, list: Vec<Stage>| {
+        scenario(Executor::RampingArrivalRate {
+            start_rate: Spanned::nowhere(start),
+            time_unit: Duration::from_millis(unit),
+            stages: list,
+            vus: vus(50, 50),
+            arrivals: Arrivals::Constant,
+        })
+    };
+    // One an hour, over two hours; nothing at all; a thousand stages, a jump each; a stage of no length alone.
+    let hours = play(&[rate(1.0, 3_600_000, stages(&[(7200, 1.0)]))], |_, _| 1);
+    assert_eq!((hours.counts().0, hours.calls[0].due, hours.calls[1].due), (2, 3_600_000, 7_200_000));
+    let nothing = play(&[rate(0.0, 1000, stages(&[(5, 0.0)]))], |_, _| 1);
+    assert_eq!((nothing.counts(), nothing.recorded[0].scheduled), ((0, 0, 0), 0));
+    let jumps: Vec<Stage> = (0..1000).flat_map(|i| stages(&[(0, f64::from(i % 3)), (1, f64::from(i % 3))])).collect();
+    // 333 times 0 + 1 + 2, and one 0 more.
+    assert_eq!(play(&[rate(0.0, 1000, jumps)], |_, _| 1).counts().0, 999);
+    assert_eq!(play(&[rate(5.0, 1000, stages(&[(0, 9.0)]))], |_, _| 1).counts(), (0, 0, 0));
+    // A million a second for a millisecond and a half.
+    let burst = Stage { duration: Duration::from_micros(1500), target: Spanned::nowhere(1e6) };
+    let played = play(&[rate(1e6, 1000, vec![burst])], |_, _| 1);
+    assert_eq!(played.recorded[0].scheduled, 1500);
+    assert_eq!(played.counts().0 + played.counts().2, 1500);
 }
 
 // === stopping ===

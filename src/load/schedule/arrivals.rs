@@ -231,6 +231,7 @@ mod tests {
                     from = *to;
                 }
                 prop_assert!((area - (due.number + 1) as f64).abs() < 1e-4, "{area} {due:?}");
+                prop_assert!((area - intensity.area_by(due.offset)).abs() < 1e-4, "{area} {due:?}");
             }
         }
 

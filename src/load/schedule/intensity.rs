@@ -90,6 +90,18 @@ impl Intensity {
         self.pieces.last().map_or(0.0, |piece| piece.before + piece.area())
     }
 
+    /// How many arrivals are due by `at`, fractions included: the integral up to then.
+    #[must_use]
+    pub fn area_by(&self, at: Duration) -> f64 {
+        let at = nanos(at);
+        let piece = self.pieces.iter().rev().find(|piece| piece.start <= at);
+        piece.map_or(0.0, |piece| {
+            let into = (at - piece.start).min(piece.length);
+            let slope = if piece.length.is_finite() { (piece.to - piece.from) / piece.length } else { 0.0 };
+            piece.before + into * (piece.from + slope * into / 2.0)
+        })
+    }
+
     /// When the integral reaches `area`; none where it never does. `hint` is the piece to
     /// look in first and is moved on: whoever asks in rising order never looks back.
     pub(super) fn reaches(&self, area: f64, hint: &mut usize) -> Option<Duration> {

@@ -101,6 +101,20 @@ impl Pacecar {
         self
     }
 
+    /// Starts it through another program, which becomes it in the end.
+    pub(crate) fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        self
+    }
+
     pub(crate) fn directory(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
