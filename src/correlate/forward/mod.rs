@@ -16,8 +16,13 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+/// The header that each request to the collector carries, with the run's id: a receiver that finds its own there
+/// is its own collector.
+pub(crate) const FORWARDED_BY: &str = "pacecar-forwarded-by";
+
 pub use collector::{Collector, CollectorError, Protocol};
+pub use environment::Lookup;
 pub use own::{OwnSpan, OwnSpans, OwnValue, Prepared};
 pub use queue::{Forward, ForwardStats, Tally};
-pub use send::Forwarder;
 pub(crate) use queue::{Kind, Part};
+pub use send::Forwarder;

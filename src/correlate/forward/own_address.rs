@@ -57,8 +57,20 @@ mod tests {
     fn every_spelling_of_this_machine_is_caught() {
         let name = rustix::system::uname().nodename().to_str().unwrap().to_owned();
         for host in [
-            "127.0.0.1", "localhost", "LOCALHOST", "localhost.", "api.localhost", "[::1]", "0.0.0.0", "[::]", "127.1",
-            "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "127.0.0.2", name.as_str(),
+            "127.0.0.1",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "api.localhost",
+            "[::1]",
+            "0.0.0.0",
+            "[::]",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "[::ffff:127.0.0.1]",
+            "127.0.0.2",
+            name.as_str(),
         ] {
             for listening in ["127.0.0.1:4318", "0.0.0.0:4318", "[::1]:4318", "localhost:4318"] {
                 assert!(is_own(&format!("http://{host}:4318"), listening), "{host} at {listening}");

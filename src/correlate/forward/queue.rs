@@ -99,12 +99,6 @@ impl Forward {
         self.state().stats
     }
 
-    /// Whether there is room for a message of `length` bytes now.
-    pub(crate) fn has_room(&self, length: usize) -> bool {
-        let state = self.state();
-        !state.closed && state.fits(length)
-    }
-
     /// Queues a part, or hands it back where there is no room.
     pub(crate) fn push(&self, part: Part) -> Result<(), Part> {
         let mut state = self.state();

@@ -38,12 +38,9 @@ pub enum Malformed {
     /// A known field of another type than OTLP gives it.
     #[error("a field of the wrong type")]
     WrongType,
-    /// Text that is not UTF-8.
-    #[error("text that is not UTF-8")]
-    NotUtf8,
-    /// Messages within messages, past what anybody means.
-    #[error("nested too deep")]
-    TooDeep,
+    /// More of one run in one message than can ever be taken at once.
+    #[error("more spans or points in one message than can be taken at once")]
+    TooMuch,
     /// JSON that is none, or not OTLP's.
     #[error("no OTLP/JSON: {0}")]
     Json(String),

@@ -121,12 +121,6 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Text.
-    #[inline]
-    pub(crate) fn text(self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::NotUtf8)
-    }
-
     /// An integer, an enumeration or a truth.
     #[inline]
     pub(crate) const fn varint(self) -> Result<u64, Malformed> {
@@ -141,15 +135,6 @@ impl<'a> Value<'a> {
     pub(crate) const fn fixed64(self) -> Result<u64, Malformed> {
         match self {
             Self::Fixed64(value) => Ok(value),
-            _ => Err(Malformed::WrongType),
-        }
-    }
-
-    /// `fixed32`.
-    #[inline]
-    pub(crate) const fn fixed32(self) -> Result<u32, Malformed> {
-        match self {
-            Self::Fixed32(value) => Ok(value),
             _ => Err(Malformed::WrongType),
         }
     }
@@ -169,7 +154,8 @@ mod tests {
         writer.fixed64(2, u64::MAX);
         writer.bytes(3, b"text");
         writer.fixed32(1000, 7);
-        let read: Vec<_> = Fields::of(writer.written()).collect::<Result<_, _>>().unwrap();
+        let written = writer.take();
+        let read: Vec<_> = Fields::of(&written).collect::<Result<_, _>>().unwrap();
         assert_eq!(
             read,
             [
@@ -203,7 +189,8 @@ mod tests {
         fn any_number_survives(value: u64, number in 1u32..(1 << 29)) {
             let mut writer = Writer::default();
             writer.varint(number, value);
-            let read: Vec<_> = Fields::of(writer.written()).collect();
+            let written = writer.take();
+            let read: Vec<_> = Fields::of(&written).collect();
             prop_assert_eq!(read, [Ok(Field { number, value: Value::Varint(value) })]);
         }
 

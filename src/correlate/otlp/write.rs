@@ -9,11 +9,6 @@ pub(crate) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    /// What is written so far.
-    pub(crate) fn written(&self) -> &[u8] {
-        &self.out
-    }
-
     /// What is written, taken out; the writer is empty afterwards.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)

@@ -3,6 +3,7 @@
 //! A span may hold 64 attributes of 256 bytes. Ten thousand of those would be more than the receiver may take, ten
 //! thousand usual ones are little: so room is given by size.
 
+use crate::correlate::otlp::Malformed;
 use crate::correlate::{Intake, MetricPoint, MetricValue, ServerSpan};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -37,6 +38,13 @@ pub struct Outgoing {
 /// What there is no room for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
+
+/// What is being read from a message.
+#[derive(Debug, Default)]
+pub(super) struct Items {
+    list: Vec<Intake>,
+    size: usize,
+}
 
 /// A queue between a receiver and what joins.
 #[must_use]
@@ -79,22 +87,39 @@ impl Incoming {
 impl Outgoing {
     /// Queues all of `items` or nothing. Where nobody joins any more they are dropped: that is no reason to
     /// refuse what only passes through.
-    pub(super) fn push(&self, items: Vec<Intake>) -> Result<(), Full> {
-        if items.is_empty() || self.batches.is_closed() {
+    pub(super) fn push(&self, items: Items) -> Result<(), Full> {
+        if items.list.is_empty() || self.batches.is_closed() {
             return Ok(());
         }
-        let size: usize = items.iter().map(size).sum();
-        let room = u32::try_from(size.min(MAX_BYTES)).map_err(|_| Full)?;
+        let room = u32::try_from(items.size).map_err(|_| Full)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(room).map_err(|_| Full)?;
-        match self.batches.try_send(Batch { items, _room: room }) {
+        match self.batches.try_send(Batch { items: items.list, _room: room }) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(Full),
         }
     }
 }
 
+// === impl Items ===
+
+impl Items {
+    /// Adds an item, unless the message holds more than there can ever be room for.
+    pub(super) fn push(&mut self, item: Intake) -> Result<(), Malformed> {
+        self.size += size(&item);
+        if self.size > MAX_BYTES {
+            return Err(Malformed::TooMuch);
+        }
+        self.list.push(item);
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+}
+
 /// What an item takes in memory, roughly and rather more.
-pub(super) fn size(item: &Intake) -> usize {
+fn size(item: &Intake) -> usize {
     /// A `String`'s head and what the allocator adds.
     const TEXT: usize = 40;
     let texts = |attributes: &[(String, String)]| -> usize {

@@ -159,7 +159,7 @@ async fn listen(
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = told(&mut stopped) => break,
         }
     }
     drop(listener);
@@ -174,4 +174,9 @@ async fn serve(stream: TcpStream, speaks: Speaks, shared: Shared, stop: watch::R
         Speaks::Http => http1::serve(stream, shared, stop).await,
         Speaks::Grpc => grpc::serve(stream, shared, stop).await,
     }
+}
+
+/// Waits until the receiver stops, or is gone.
+pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }

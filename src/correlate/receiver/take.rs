@@ -1,12 +1,13 @@
 //! What happens to a message once it is whole: it is looked through, queued, and only then acknowledged.
 
-use super::intake::Outgoing;
+use super::intake::{Items, Outgoing};
 use super::stats::{Counters, ReceiverStats, add};
 use super::{points, spans};
-use crate::correlate::forward::{Forward, Kind, Part};
+use crate::correlate::forward::{FORWARDED_BY, Forward, Kind, Part};
 use crate::correlate::otlp::{self, Malformed, Signal};
 use crate::semconv::RunId;
 use bytes::Bytes;
+use http::HeaderMap;
 
 /// Takes messages for one run. No I/O and no clock: bytes in, items and bytes out.
 #[derive(Debug)]
@@ -43,6 +44,12 @@ impl Taker {
         self.counters.read()
     }
 
+    /// Whether a message comes from this run's own forwarder: the collector is pacecar itself, under a name that
+    /// could not be seen through when the plan was read.
+    pub(super) fn is_echo(&self, headers: &HeaderMap) -> bool {
+        headers.get(FORWARDED_BY).is_some_and(|run| run.as_bytes() == self.run.to_string().as_bytes())
+    }
+
     /// Takes an encoded `Export…ServiceRequest`.
     pub fn take(&self, signal: Signal, message: Bytes) -> Taken {
         let taken = self.try_take(signal, message).unwrap_or_else(Taken::Garbage);
@@ -68,7 +75,7 @@ impl Taker {
     /// What is joined is queued first. Where only the way to the collector is full the sender hears 'later' and
     /// sends again, but what explains this run's figures is there already: a dead collector does not blind the run.
     fn try_take(&self, signal: Signal, message: Bytes) -> Result<Taken, Malformed> {
-        let mut items = Vec::new();
+        let mut items = Items::default();
         let mut seen = spans::Seen::default();
         match signal {
             Signal::Traces => seen = spans::read(&message, self.run, &mut items)?,
