@@ -89,7 +89,7 @@ struct State {
 // === impl Forward ===
 
 impl Forward {
-    pub(super) fn new() -> Self {
+    pub(in crate::correlate) fn new() -> Self {
         Self { shared: Arc::new(Shared { state: Mutex::default(), changed: Notify::new() }) }
     }
 
@@ -120,7 +120,7 @@ impl Forward {
 
     /// Takes the oldest part and what follows of the same signal, up to `most` bytes. Waits until there is one;
     /// none once the queue is closed and empty.
-    pub(super) async fn batch(&self, most: usize) -> Option<Vec<Part>> {
+    pub(in crate::correlate) async fn batch(&self, most: usize) -> Option<Vec<Part>> {
         loop {
             let changed = self.shared.changed.notified();
             {
@@ -137,7 +137,7 @@ impl Forward {
     }
 
     /// Settles one part of what is under way: `lost` of its spans, the others acknowledged.
-    pub(super) fn settle(&self, part: &Part, lost: u64) {
+    pub(in crate::correlate) fn settle(&self, part: &Part, lost: u64) {
         let mut state = self.state();
         if state.abandoned {
             return;
@@ -151,7 +151,7 @@ impl Forward {
     }
 
     /// Takes nothing more in. What waits is still sent.
-    pub(super) fn close(&self) {
+    pub(in crate::correlate) fn close(&self) {
         self.state().closed = true;
         self.shared.changed.notify_one();
     }

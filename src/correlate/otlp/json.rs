@@ -24,7 +24,9 @@ pub fn transcode(signal: Signal, json: &[u8]) -> Result<Vec<u8>, Malformed> {
         .map_err(|error| {
             // It may repeat a value, and a value may be megabytes.
             let mut text = error.to_string();
-            text.truncate(text.char_indices().map(|(at, _)| at).take(200).last().unwrap_or(0));
+            if let Some((at, _)) = text.char_indices().nth(200) {
+                text.truncate(at);
+            }
             Malformed::Json(text)
         })?;
     Ok(writer.take())

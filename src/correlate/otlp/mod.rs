@@ -7,6 +7,8 @@
 mod json;
 mod read;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use json::transcode;

@@ -71,11 +71,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Shared, mut stop: watch::Re
 
 async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     let (head, mut body) = request.into_parts();
-    let format = match media_type(head.headers.get(CONTENT_TYPE)) {
-        Some(b"application/json") => Some(Format::Json),
-        Some(b"application/x-protobuf" | b"application/protobuf") => Some(Format::Protobuf),
-        _ => None,
-    };
+    let format = head.headers.get(CONTENT_TYPE).and_then(Format::named);
     let taken = match taken(&head, format, &mut body, shared).await {
         Ok(()) => Ok(()),
         Err(refusal) => {
@@ -157,9 +153,18 @@ fn respond(taken: Result<(), Refusal>, format: Format) -> Response<Full<Bytes>> 
     response
 }
 
-/// A content type without its parameters, in lower case where it can be compared as it is.
-fn media_type(value: Option<&HeaderValue>) -> Option<&[u8]> {
-    value?.as_bytes().split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
+// === impl Format ===
+
+impl Format {
+    /// By the value of `content-type`, whatever its parameters.
+    fn named(value: &HeaderValue) -> Option<Self> {
+        let media_type = value.as_bytes().split(|byte| *byte == b';').next()?.trim_ascii().to_ascii_lowercase();
+        match &media_type[..] {
+            b"application/json" => Some(Self::Json),
+            b"application/x-protobuf" | b"application/protobuf" => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
 }
 
 // === impl Refusal ===
