@@ -213,11 +213,15 @@ fn message(ours: usize) -> Bytes {
         ..KeyValue::default()
     };
     let span = |at: usize| Span {
-        trace_id: if ours > 0 && at % ours == 0 { TraceId::of_run(RUN, at as u64).0.to_vec() } else { vec![9; 16] },
+        trace_id: if ours > 0 && at.is_multiple_of(ours) {
+            TraceId::of_run(RUN, at as u64).0.to_vec()
+        } else {
+            vec![9; 16]
+        },
         span_id: (at as u64 + 1).to_be_bytes().to_vec(),
         parent_span_id: vec![3; 8],
         name: "GET /api/user/profile".to_owned(),
-        kind: if at % 4 == 0 { 2 } else { 1 },
+        kind: if at.is_multiple_of(4) { 2 } else { 1 },
         start_time_unix_nano: 1_700_000_000_000_000_000,
         end_time_unix_nano: 1_700_000_000_050_000_000,
         attributes: vec![
