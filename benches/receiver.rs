@@ -36,7 +36,88 @@ fn main() {
         let (spans, seconds) = trial(ours);
         println!("{name:<26} {:>9.0} spans per CPU-second ({spans} spans, {seconds:.2} s)", spans as f64 / seconds);
     }
-    println!("resident at most: {} MB", peak() / 1024);
+    let before = peak();
+    let answers = hostile();
+    println!(
+        "hostile senders, dead collector: {answers} answers; resident at most {} MB, {} MB before",
+        peak() / 1024,
+        before / 1024
+    );
+}
+
+/// Sends all that is known to hurt, at once, for two seconds, while the collector is dead and the queue to it fills
+/// up. The senders' own memory counts too: it is a few megabytes.
+fn hostile() -> u64 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = std::sync::mpsc::channel();
+    let stopped = Arc::clone(&stop);
+    let receiving = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let config = ReceiverConfig { listen: Some("127.0.0.1:0".to_owned()), grpc: None };
+            let bound = Bound::bind(&config).await.expect("a port");
+            tell.send(bound.http().expect("an address")).expect("somebody listens");
+            let dead = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+            let collector = Collector::at(&format!("http://{dead}"), &|_| None).expect("a collector");
+            let forwarder = Forwarder::start(collector, RUN).expect("a forwarder");
+            // Nobody joins either: that queue fills up as well.
+            let (outgoing, _incoming) = intake();
+            let receiver = bound.start(Taker::new(RUN, outgoing, Some(forwarder.handle())));
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            receiver.stop().await;
+            forwarder.finish(Duration::from_millis(100)).await;
+        });
+    });
+    let address = told.recv().expect("an address");
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("packed")
+    };
+    let head = |headers: &str, length: usize| {
+        format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n").into_bytes()
+    };
+    let (protobuf, json) = ("content-type: application/x-protobuf\r\n", "content-type: application/json\r\n");
+    let packed = format!("{protobuf}content-encoding: gzip\r\n");
+    let bomb = gzip(&vec![0; 64 << 20]);
+    let tiny =
+        [&b"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{}"[..], &b",{}".repeat(2 << 20), b"]}]}]}"].concat();
+    // Spans of ours, as many as fit into what a message may unpack to.
+    let many = gzip(&message(1).repeat((8 << 20) / message(1).len()));
+    let cases = [
+        [head(&packed, bomb.len()), bomb].concat(),
+        [head(protobuf, 7 << 20), vec![0xff; 7 << 20]].concat(),
+        [head(json, tiny.len()), tiny].concat(),
+        [head(&packed, many.len()), many].concat(),
+        head(protobuf, 100 << 20),
+        [head(protobuf, 8 << 20), vec![0x0a; 4 << 20]].concat(),
+        b"POST /v1/traces HTTP/1.1\r\nx: ".iter().copied().chain(std::iter::repeat_n(b'y', 1 << 20)).collect(),
+    ];
+    let senders: Vec<_> = cases
+        .into_iter()
+        .map(Arc::new)
+        .flat_map(|case| std::iter::repeat_n(case, 4))
+        .map(|case| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut answers = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(address) else { continue };
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+                    let _ = stream.set_write_timeout(Some(Duration::from_millis(500)));
+                    let _ = stream.write_all(&case);
+                    answers += u64::from(stream.read(&mut [0; 64]).is_ok_and(|read| read > 0));
+                }
+                answers
+            })
+        })
+        .collect();
+    thread::sleep(TRIAL);
+    stop.store(true, Ordering::Relaxed);
+    let answers = senders.into_iter().map(|sender| sender.join().expect("a sender")).sum();
+    receiving.join().expect("the receiver");
+    answers
 }
 
 /// Spans received and acknowledged by the collector, and what that took of the receiving thread.
@@ -132,11 +213,15 @@ fn message(ours: usize) -> Bytes {
         ..KeyValue::default()
     };
     let span = |at: usize| Span {
-        trace_id: if ours > 0 && at % ours == 0 { TraceId::of_run(RUN, at as u64).0.to_vec() } else { vec![9; 16] },
+        trace_id: if ours > 0 && at.is_multiple_of(ours) {
+            TraceId::of_run(RUN, at as u64).0.to_vec()
+        } else {
+            vec![9; 16]
+        },
         span_id: (at as u64 + 1).to_be_bytes().to_vec(),
         parent_span_id: vec![3; 8],
         name: "GET /api/user/profile".to_owned(),
-        kind: if at % 4 == 0 { 2 } else { 1 },
+        kind: if at.is_multiple_of(4) { 2 } else { 1 },
         start_time_unix_nano: 1_700_000_000_000_000_000,
         end_time_unix_nano: 1_700_000_000_050_000_000,
         attributes: vec![

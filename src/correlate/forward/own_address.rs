@@ -40,8 +40,8 @@ fn here(ip: IpAddr) -> bool {
 fn machine(name: &str) -> bool {
     let uname = rustix::system::uname();
     let Ok(own) = uname.nodename().to_str() else { return false };
-    let short = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    !own.is_empty() && (name.eq_ignore_ascii_case(own) || short(name) == own.to_ascii_lowercase())
+    let short = own.split('.').next().unwrap_or_default();
+    !own.is_empty() && (name.eq_ignore_ascii_case(own) || name.eq_ignore_ascii_case(short))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) const LARGEST: usize = 8 << 20;
 const READ_WITHIN: Duration = Duration::from_secs(20);
 /// What is refused is still read away, up to this: a sender that is cut off while it writes sees no answer.
 const DRAIN_BYTES: u64 = 160 << 20;
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+const DRAIN_WITHIN: Duration = READ_WITHIN;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
