@@ -1,6 +1,6 @@
 # What can be done here. Each target installs what it lacks by itself (scripts/ensure.sh).
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-node test soak lint bench clean
+.PHONY: help demo demo-node test soak e2e lint bench clean
 
 help: ## This list
 	@echo 'pacecar plays the tenants of an API at a controlled rate, measures them on two clocks,'
@@ -8,7 +8,7 @@ help: ## This list
 	@echo
 	@echo 'Begin with   make demo    (a sample API, a real Postgres, one short run, nothing left behind)'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Only some tests:      cargo test --workspace --all-features NAME'
 	@echo 'Your own plan:        cargo run --release -p pacecar-sidecar -- run config/tenant-workflow.yaml -e API_URL=…'
@@ -30,6 +30,10 @@ test: ## Every test: units, documentation, architecture, end to end on a real Po
 soak: ## What takes the whole machine: a calm generator is valid in 20 runs, a starved one never (root, quiet machine)
 	@scripts/ensure.sh rust cc
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
+
+e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
+	@scripts/ensure.sh rust cc
+	@scripts/collector.sh
 
 lint: ## Format, clippy, documentation, unused and too many dependencies
 	@scripts/ensure.sh rust cc

@@ -71,6 +71,7 @@ impl ProgressLines {
             Phase::Setup => "setup…".to_owned(),
             Phase::Load => String::new(),
             Phase::Teardown => "teardown…".to_owned(),
+            Phase::Correlate => "waiting for the API's spans…".to_owned(),
             Phase::Cleanup { deleted } => format!("deleting test data… {deleted} rows"),
         });
     }

@@ -2,7 +2,7 @@
 
 use super::HostFilter;
 use crate::plan::{Diagnostics, HttpVersion, Plan, Rate, Span};
-use crate::semconv;
+use crate::semconv::{self, Sampling};
 use http::HeaderValue;
 use std::fmt;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct ClientConfig {
     pub period: Option<Duration>,
     /// Where requests may go; none: anywhere.
     pub hosts: Option<HostFilter>,
+    /// Which traces bear the flag of one that is recorded.
+    pub sampling: Sampling,
     /// Whether `traceparent` has the random flag of W3C Trace Context level 2.
     pub random_flag: bool,
     /// The most bytes of a body, decoded, that are read.
@@ -82,6 +84,7 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
             period
         }
     };
+    let traces = plan.later.correlate.as_ref().and_then(|correlate| correlate.traces.as_ref());
     ClientConfig {
         timeout: http.timeout.value,
         redirects: overrides.max_redirects.unwrap_or(http.redirects.value),
@@ -91,7 +94,8 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
         user_agent,
         period: max_rate.max(rps),
         hosts: overrides.hosts.clone(),
-        random_flag: false,
+        sampling: traces.map_or(Sampling::ALL, |traces| Sampling::ratio(traces.sample.value)),
+        random_flag: traces.is_some_and(|traces| traces.random_flag),
         max_body: DEFAULT_MAX_BODY,
     }
 }
@@ -116,6 +120,7 @@ impl Default for ClientConfig {
             user_agent: HeaderValue::from_static(semconv::USER_AGENT),
             period: None,
             hosts: None,
+            sampling: Sampling::ALL,
             random_flag: false,
             max_body: DEFAULT_MAX_BODY,
         }
@@ -133,6 +138,7 @@ impl fmt::Debug for ClientConfig {
             .field("user_agent", &self.user_agent)
             .field("period", &self.period)
             .field("hosts", &self.hosts.is_some())
+            .field("sampling", &self.sampling)
             .field("random_flag", &self.random_flag)
             .field("max_body", &self.max_body)
             .finish()

@@ -81,7 +81,7 @@ where
     // Around all that takes time. What the cap makes wait is taken off again: it is the plan's wish.
     let service = Timeout::new(service, config.timeout, progress);
     // Above the redirect: written once, carried by each hop.
-    let service = TraceContext::new(service, config.random_flag);
+    let service = TraceContext::new(service, config.sampling, config.random_flag);
     // Outermost: says who asks, of which the plan may think otherwise.
     Tag::new(service, config.user_agent.clone())
 }

@@ -16,16 +16,17 @@ const TRACEPARENT: HeaderName = HeaderName::from_static(semconv::TRACEPARENT);
 #[derive(Clone, Debug)]
 pub(crate) struct TraceContext<S> {
     inner: S,
+    sampling: semconv::Sampling,
     flags: u8,
 }
 
 // === impl TraceContext ===
 
 impl<S> TraceContext<S> {
-    /// Wraps `inner`. `random_flag` sets the random flag of level 2, which older SDKs do not bear.
-    pub(crate) fn new(inner: S, random_flag: bool) -> Self {
-        let random = if random_flag { semconv::TraceContext::RANDOM } else { 0 };
-        Self { inner, flags: semconv::TraceContext::SAMPLED | random }
+    /// Wraps `inner`. `sampling` says which traces bear the flag of a recorded one; `random_flag` sets the random flag
+    /// of level 2, which older SDKs do not bear.
+    pub(crate) fn new(inner: S, sampling: semconv::Sampling, random_flag: bool) -> Self {
+        Self { inner, sampling, flags: if random_flag { semconv::TraceContext::RANDOM } else { 0 } }
     }
 }
 
@@ -40,7 +41,9 @@ impl<S: Service<Request>> Service<Request> for TraceContext<S> {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         if let Some(context) = request.extensions().get::<RequestContext>() {
-            let parent = semconv::TraceContext { trace: context.trace, span: context.span, flags: self.flags };
+            let sampled = if self.sampling.takes(&context.trace) { semconv::TraceContext::SAMPLED } else { 0 };
+            let flags = self.flags | sampled;
+            let parent = semconv::TraceContext { trace: context.trace, span: context.span, flags };
             let value = Bytes::copy_from_slice(&parent.encode());
             // Hex digits and dashes are always a header's value.
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {

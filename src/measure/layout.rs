@@ -112,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) scenarios: Vec<ScenarioDef>,
     pub(crate) sites: Vec<SiteDef>,
     pub(crate) checks: Vec<CheckDef>,
+    /// Whether somebody wants to hear of each thing that happens.
+    pub(crate) streams: bool,
 }
 
 /// A series and where its figures are.
@@ -236,6 +238,11 @@ impl LayoutBuilder {
         Some(id)
     }
 
+    /// Asks for the stream: recorders then keep each thing that happens until it is handed over.
+    pub fn stream(&mut self) {
+        self.parts.streams = true;
+    }
+
     /// The metric of this name, built in or custom.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<MetricId> {
@@ -352,6 +359,12 @@ impl Layout {
     #[must_use]
     pub fn tags(&self) -> &[(String, String)] {
         &self.parts.tags
+    }
+
+    /// Whether recorders keep a stream.
+    #[must_use]
+    pub const fn streams(&self) -> bool {
+        self.parts.streams
     }
 
     /// How many sites had to share the tag `other`.

@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod recorder;
 pub mod selector;
 mod starts;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 pub mod threshold;
@@ -22,6 +23,7 @@ pub mod timings;
 pub mod totals;
 pub mod traffic;
 pub mod trend;
+pub mod wall;
 
 pub use arrival::{Arrival, Finished, VuId};
 pub use cells::{Range, Share};
@@ -35,9 +37,11 @@ pub use outcome::{Failure, FailureKind, Proto, TlsVersion};
 pub use recorder::{IterationSample, Recorder, RecorderHandle, RequestSample};
 pub use selector::Selector;
 pub use starts::Start;
+pub use stream::{Batch, CutOffRecord, IterationOutcome, IterationRecord, Record, RequestRecord};
 pub use threshold::{ThresholdResult, Thresholds};
 pub use timeline::{Part, Timeline, TimelineId};
 pub use timings::Timings;
 pub use totals::{Errors, IterationCounts, Reading, Totals};
 pub use traffic::Traffic;
 pub use trend::{Quantile, Trend};
+pub use wall::WallClock;

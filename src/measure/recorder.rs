@@ -6,6 +6,7 @@ use super::layout::{CheckId, Cut, Layout, MetricId, ScenarioId, SiteId};
 use super::metric::failure_index;
 use super::outcome::{FailureKind, Proto, TlsVersion};
 use super::starts::Start;
+use super::stream::{Batch, Record};
 use super::timings::Timings;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -58,6 +59,8 @@ pub struct Recorder {
     /// What had been handed over of `vus`: a delta carries the change, so that the sum over
     /// workers is right whoever hands over when.
     vus_before: Vec<Vus>,
+    /// None where nobody wants it.
+    stream: Option<Box<Batch>>,
 }
 
 /// One worker's VUs of a scenario.
@@ -78,14 +81,24 @@ impl Recorder {
     #[must_use]
     pub fn new(layout: Arc<Layout>, start: Instant) -> Self {
         let vus = vec![Vus::default(); layout.scenarios().len()];
-        Self { cells: Cells::new(&layout), layout, start, vus_before: vus.clone(), vus }
+        let stream = layout.streams().then(Box::default);
+        Self { cells: Cells::new(&layout), layout, start, vus_before: vus.clone(), vus, stream }
     }
 
     /// Forgets what was counted and keeps the memory, to be swapped in again.
     pub fn clear(&mut self) {
         self.cells.clear();
+        if let Some(stream) = &mut self.stream {
+            stream.clear();
+        }
         self.vus.fill(Vus::default());
         self.vus_before.fill(Vus::default());
+    }
+
+    /// Takes what the stream holds; nothing where nobody asked for one.
+    #[must_use]
+    pub fn take_stream(&mut self) -> Batch {
+        self.stream.as_mut().map(|stream| std::mem::take(&mut **stream)).unwrap_or_default()
     }
 
     /// The run's start.
@@ -305,6 +318,20 @@ impl RecorderHandle {
         empty.vus.clone_from(&recorder.vus);
         empty.vus_before.clone_from(&recorder.vus);
         std::mem::replace(&mut *recorder, empty)
+    }
+
+    /// Whether each thing that happens is to be told.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.0.borrow().stream.is_some()
+    }
+
+    /// Tells of what happened. `record` is made only where somebody wants it.
+    #[inline]
+    pub fn tell(&self, record: impl FnOnce() -> Record) {
+        if let Some(stream) = &mut self.0.borrow_mut().stream {
+            stream.push(record());
+        }
     }
 
     /// Counts a request that ended: all of k6's `http_req*` metrics, `http_reqs`,

@@ -331,3 +331,31 @@ fn a_recorder_can_be_handed_to_another_thread() {
     send::<Recorder>();
     send::<Totals>();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_is_told_only_where_somebody_asks_and_up_to_a_bound() {
+    use crate::semconv::{RunId, SpanId, TraceId};
+    let record = |scenario| {
+        let (trace, now) = (TraceId::of_run(RunId::new(1), 2), Instant::now());
+        let outcome = IterationOutcome::Completed;
+        Record::Iteration(IterationRecord { scenario, trace, due: now, started: now, ended: now, tenant: 0, outcome })
+    };
+    let quiet = fixture();
+    let handle = RecorderHandle::new(Recorder::new(quiet.builder.build(), Instant::now()));
+    assert!(!handle.streams());
+    handle.tell(|| panic!("nobody asked"));
+
+    let mut asked = fixture();
+    asked.builder.stream();
+    let layout = asked.builder.build();
+    let handle = RecorderHandle::new(Recorder::new(std::sync::Arc::clone(&layout), Instant::now()));
+    for _ in 0..stream::MOST_RECORDS + 7 {
+        handle.tell(|| record(asked.scenarios[0]));
+    }
+    let mut taken = handle.swap(Recorder::new(layout, Instant::now()));
+    let batch = taken.take_stream();
+    assert_eq!((batch.records.len(), batch.lost), (stream::MOST_RECORDS, 7));
+    assert!(taken.take_stream().is_empty() && handle.streams());
+    let root = SpanId::root_of(&TraceId::of_run(RunId::new(1), 2));
+    assert_eq!(root, SpanId::root_of(&TraceId::of_run(RunId::new(9), 2)), "it follows from the iteration's bytes");
+}

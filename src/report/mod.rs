@@ -1,6 +1,7 @@
 //! After a run: its result as data, then as text and JSON, and what it means for the exit code.
 
 mod cleanup;
+mod correlation;
 mod fidelity;
 pub mod format;
 mod judge;
@@ -13,6 +14,7 @@ pub mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use correlation::{CorrelationReport, ReceiverFigures};
 pub use result::{
     CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, RunMeta, RunReport, Section, TableReport,
     TrendFigures,

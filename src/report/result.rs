@@ -1,6 +1,7 @@
 //! The result of a run as data: what every rendering starts from. Nothing here is asked of a clock
 //! or a recorder again.
 
+use super::correlation::CorrelationReport;
 use super::stats::TrendStats;
 use super::verdict::Verdict;
 use crate::judge::{Fidelity, IntervalReport, JudgeReport};
@@ -30,6 +31,8 @@ pub struct RunReport {
     pub intervals: Vec<IntervalReport>,
     /// What went wrong, by kind.
     pub errors: Errors,
+    /// What correlation came to; none where the plan asks for none.
+    pub correlation: Option<CorrelationReport>,
     /// What cleanup found and deleted; none where it did not run.
     pub cleanup: Option<CleanupReport>,
 }
@@ -193,6 +196,7 @@ impl RunReport {
             judge,
             intervals,
             errors: totals.errors(),
+            correlation: None,
             cleanup,
             run,
         }

@@ -103,6 +103,9 @@ fn pacecar(report: &RunReport) -> Value {
         if let Some(judge) = judge_value(&report.judge) {
             sections.insert("judge".into(), judge);
         }
+        for (name, value) in report.correlation.iter().flat_map(|correlation| correlation.values()) {
+            sections.insert(name.into(), value);
+        }
         if let Some(cleanup) = &report.cleanup {
             sections.insert("cleanup".into(), cleanup_value(cleanup));
         }

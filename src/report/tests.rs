@@ -108,6 +108,7 @@ fn k6_report() -> RunReport {
         judge: JudgeReport::default(),
         intervals: Vec::new(),
         errors: Errors::default(),
+        correlation: None,
         cleanup: None,
     }
 }

@@ -1,5 +1,6 @@
 //! The summary as text: k6's end-of-test summary line for line, then pacecar's own sections.
 
+use super::correlation::{CorrelationReport, Table};
 use super::format;
 use super::result::error_counts;
 use super::result::{CheckReport, CleanupReport, Figures, MetricReport, RunReport, Section, TrendFigures};
@@ -27,6 +28,9 @@ pub fn text(report: &RunReport, style: Style) -> String {
     page.fidelity(&report.fidelity, &report.errors, &report.intervals);
     if !report.judge.is_empty() {
         page.judge(&report.judge);
+    }
+    if let Some(correlation) = report.correlation.as_ref().filter(|correlation| !correlation.is_empty()) {
+        page.correlation(correlation);
     }
     if let Some(cleanup) = &report.cleanup {
         page.cleanup(cleanup);
@@ -291,6 +295,51 @@ impl Page {
             let line = self.paint(&format!("{mark} {}", name.replace('_', " ")), colour);
             self.line(format_args!("    {line}"));
             self.line(format_args!("      ↳  {sentence}"));
+        }
+        self.blank();
+        self.blank();
+    }
+
+    fn correlation(&mut self, correlation: &CorrelationReport) {
+        self.title("CORRELATION");
+        if let Some(sentence) = correlation.sentence() {
+            let sentence = self.paint(&sentence, BOLD);
+            self.line(format_args!("    {sentence}"));
+            self.blank();
+        }
+        let Table { head, rows } = correlation.table();
+        if !rows.is_empty() {
+            let mut widths: Vec<_> = head.iter().map(|name| width(name)).collect();
+            for row in &rows {
+                widths.iter_mut().zip(row).for_each(|(known, cell)| *known = (*known).max(width(cell)));
+            }
+            // The step to the left, figures to the right.
+            let cell = |text: &str, at: usize| {
+                let pad = " ".repeat(widths.get(at).copied().unwrap_or(0).saturating_sub(width(text)));
+                if at == 0 { format!("{text}{pad}") } else { format!("  {pad}{text}") }
+            };
+            let head: String = head.iter().enumerate().map(|(at, name)| cell(name, at)).collect();
+            let head = self.paint(&head, FAINT);
+            self.line(format_args!("    {head}"));
+            for row in &rows {
+                let row: String = row.iter().enumerate().map(|(at, text)| cell(text, at)).collect();
+                self.line(format_args!("    {row}"));
+            }
+            self.blank();
+        }
+        let lines = correlation.lines();
+        let longest = lines.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        for (name, value, extras) in lines {
+            let dots = self.paint(&format!("{}:", ".".repeat(longest - name.len() + 3)), FAINT);
+            let mut line = format!("    {name}{dots} {}", self.paint(&value, CYAN));
+            for extra in extras {
+                let _ = write!(line, "  {}", self.paint(&extra, FAINT_CYAN));
+            }
+            self.line(format_args!("{line}"));
+        }
+        for note in &correlation.notes {
+            let line = self.paint(&format!("! {note}"), YELLOW);
+            self.line(format_args!("    {line}"));
         }
         self.blank();
         self.blank();

@@ -1,5 +1,6 @@
 //! Lets each room compile its part of the plan; `check` ends here.
 
+use super::correlate::{self, CorrelationPlan};
 use super::redis;
 use super::undo::UndoPlace;
 use super::{Settings, Source};
@@ -24,6 +25,7 @@ pub struct Compiled {
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) cleanup: Option<CleanupPlan>,
+    pub(super) correlation: Option<CorrelationPlan>,
     pub(super) redis: Option<RedisPlan>,
     pub(super) undo: Option<UndoPlace>,
     pub(super) client: client::Shared,
@@ -83,6 +85,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
     let environment = workflow::Environment::new(settings.variables.given.clone());
     let program = workflow::compile(&plan, &environment, directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
+    let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -96,6 +99,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         run: settings.run,
         guard,
         cleanup,
+        correlation,
         redis,
         undo: None,
         client: client::Shared::new(client),

@@ -5,6 +5,7 @@
 
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
+use super::correlate::{Correlation, CorrelationError, Feed};
 use super::fidelity::{Meter, Used};
 use super::local;
 use super::progress::{Phase, Progress};
@@ -79,6 +80,13 @@ impl Compiled {
             findings.add(exit, problem);
             return findings.complete(None);
         }
+        let (correlation, feed) = match self.correlate().await {
+            Ok(correlation) => correlation.unzip(),
+            Err((exit, problem)) => {
+                findings.add(exit, problem);
+                return findings.complete(None);
+            }
+        };
         let journal = match self.open_journal() {
             Ok(journal) => journal,
             Err(error) => {
@@ -92,8 +100,11 @@ impl Compiled {
         let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
         self.undo_leftovers(&mut findings).await;
         let loaded = ready && self.stop.reason().is_none();
+        if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
+            feed.tell(recorder.take_stream()).await;
+        }
         let load = if loaded {
-            self.load(&mut show, &mut findings).await
+            self.load(&mut show, feed.as_ref(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -106,12 +117,24 @@ impl Compiled {
         self.phase(Phase::Teardown, &mut around, &mut findings).await;
         self.undo_created(&mut findings).await;
         let Load { mut totals, duration, used } = load;
-        for recorder in &around {
+        for recorder in &mut around {
             totals.merge(recorder);
+            if let Some(feed) = &feed {
+                feed.tell(recorder.take_stream()).await;
+            }
         }
+        // What the API still sends comes in while the rows go.
+        drop(feed);
         let cleanup = self.sweep(&mut show, &mut findings).await;
         let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
         let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
+        let correlation = match correlation {
+            Some(correlation) => {
+                show(&Progress { phase: Phase::Correlate, ..Progress::default() });
+                Some(correlation.finish().await)
+            }
+            None => None,
+        };
 
         let fidelity = self.fidelity(&totals, duration, used);
         let judge = self.judge(&totals, duration, loaded, &mut findings);
@@ -123,8 +146,21 @@ impl Compiled {
         }
         let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration };
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
-        let report = RunReport::collect(meta, &totals, &self.thresholds, &self.trend_stats, judged, cleanup);
+        let mut report = RunReport::collect(meta, &totals, &self.thresholds, &self.trend_stats, judged, cleanup);
+        report.correlation = correlation;
         findings.complete(Some(report))
+    }
+
+    /// Begins to correlate, where the plan asks for it.
+    async fn correlate(&self) -> Result<Option<(Correlation, Feed)>, (Exit, String)> {
+        let Some(plan) = &self.correlation else { return Ok(None) };
+        plan.start(self.run, &self.layout).await.map(Some).map_err(|error| {
+            let exit = match error {
+                CorrelationError::Receiver(_) => Exit::AddressTaken,
+                CorrelationError::Collector(_) => Exit::InvalidPlan,
+            };
+            (exit, chain(&error))
+        })
     }
 
     /// Asks the judges. A run that was cut short from outside, or whose scenarios flags replaced, is not held to what
@@ -144,7 +180,7 @@ impl Compiled {
     }
 
     /// Plays the scenarios on their worker threads, and reports meanwhile.
-    async fn load(&self, show: &mut impl FnMut(&Progress), findings: &mut Findings) -> Load {
+    async fn load(&self, show: &mut impl FnMut(&Progress), feed: Option<&Feed>, findings: &mut Findings) -> Load {
         let (start, meter) = (Instant::now(), Meter::start());
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
         let factory = move |context: WorkerContext| vus(&client, &program, context);
@@ -154,7 +190,7 @@ impl Compiled {
         let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
         if let Some(handovers) = workers.reporter() {
             let reporter =
-                Reporter { totals: &mut totals, thresholds: &self.thresholds, stop: &self.stop, names: &names };
+                Reporter { totals: &mut totals, thresholds: &self.thresholds, stop: &self.stop, feed, names: &names };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
                 findings.note(format!("stopped early: {} {} failed", threshold.metric, threshold.expression));
             }

@@ -4,6 +4,7 @@
 
 mod compile;
 mod completed;
+mod correlate;
 mod drive;
 mod fidelity;
 mod local;

@@ -23,6 +23,8 @@ pub enum Phase {
     Load,
     /// The teardown steps run.
     Teardown,
+    /// What the API still sends is being waited for.
+    Correlate,
     /// Test data is being deleted; so many rows are gone.
     Cleanup {
         /// Rows deleted so far.

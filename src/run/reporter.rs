@@ -1,6 +1,7 @@
 //! The one reporter of a run: merges what the workers hand over, judges the thresholds that
 //! abort, says how far the run has come.
 
+use super::correlate::Feed;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use crate::load::{self, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
@@ -20,6 +21,8 @@ pub(super) struct Reporter<'a> {
     pub(super) totals: &'a mut Totals,
     pub(super) thresholds: &'a Thresholds,
     pub(super) stop: &'a Stop,
+    /// Who wants to hear of each thing that happened.
+    pub(super) feed: Option<&'a Feed>,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
     pub(super) names: &'a [(String, Selector)],
 }
@@ -44,6 +47,9 @@ impl Reporter<'_> {
                 handover = handovers.receive() => {
                     let Some(mut handover) = handover else { break };
                     self.totals.merge(&handover.recorder);
+                    if let Some(feed) = self.feed {
+                        feed.tell(handover.recorder.take_stream()).await;
+                    }
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
                 }

@@ -111,6 +111,23 @@ impl SpanId {
     }
 }
 
+impl SpanId {
+    /// The id of the root span of a trace that pacecar makes: of the iteration. It follows from the trace id, so that
+    /// nobody has to carry it (the finalizer of splitmix64 over the low 8 bytes).
+    #[must_use]
+    pub const fn root_of(trace: &TraceId) -> Self {
+        let mut low = 0_u64;
+        let mut i = 8;
+        while i < 16 {
+            low = low << 8 | trace.0[i] as u64;
+            i += 1;
+        }
+        low = (low ^ (low >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        low = (low ^ (low >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self::new(low ^ (low >> 31))
+    }
+}
+
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", u64::from_be_bytes(self.0))

@@ -6,9 +6,11 @@
 mod context;
 mod ids;
 pub mod metric;
+mod sampling;
 
 pub use context::{Baggage, TRACEPARENT_LEN, TraceContext, TraceContextError};
 pub use ids::{IdError, RunId, SpanId, TraceId};
+pub use sampling::Sampling;
 
 /// The header that carries W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";

@@ -5,7 +5,7 @@ use super::play::{Cause, Hand, Played, Player};
 use super::program::{Phase, Program};
 use super::session::Worker;
 use super::step::Step;
-use crate::measure::{CreationPhase, FailureKind, RecorderHandle, Traffic};
+use crate::measure::{CreationPhase, FailureKind, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic};
 use crate::plan::OnFailure;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -58,6 +58,7 @@ struct Once<'a> {
     phase: &'a Phase,
     traffic: Traffic,
     hand: Hand,
+    started: Instant,
     /// Whether what it captures is for all to see.
     publishes: bool,
 }
@@ -142,7 +143,7 @@ impl<'a> Once<'a> {
         program.tenancy.identify(0, &mut hand.variables.identity);
         hand.trace = crate::semconv::TraceId::of_run(program.run, hand.random.u64(..));
         phase.steps.deal(&program.world, &mut hand);
-        Self { program, recorder, phase, traffic, hand, publishes }
+        Self { program, recorder, phase, traffic, hand, started: Instant::now(), publishes }
     }
 
     /// Plays the steps until `judge` says that one ends it.
@@ -195,6 +196,19 @@ impl Drop for Once<'_> {
         let (sent, received) = self.traffic.take();
         if let Some(scenario) = self.phase.scenario.filter(|_| sent > 0 || received > 0) {
             self.recorder.traffic(scenario, sent, received);
+        }
+        if let Some(scenario) = self.phase.scenario {
+            self.recorder.tell(|| {
+                Record::Iteration(IterationRecord {
+                    scenario,
+                    trace: self.hand.trace,
+                    due: self.started,
+                    started: self.started,
+                    ended: Instant::now(),
+                    tenant: self.hand.variables.identity.tenant,
+                    outcome: IterationOutcome::Phase,
+                })
+            });
         }
         // None of a phase is given back.
         self.program.undoing.hold(self.hand.made.take());

@@ -6,7 +6,11 @@ use super::query::Found;
 use super::step::Step;
 use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
-use crate::measure::{CreationPhase, FailureKind, RecorderHandle, RequestContext, RequestSample, SiteId};
+use crate::measure::stream::MOST_SERVER_TIMING;
+use crate::measure::{
+    CreationPhase, CutOffRecord, FailureKind, Record, RecorderHandle, RequestContext, RequestRecord, RequestSample,
+    SiteId,
+};
 use crate::plan::OnFailure;
 use crate::semconv::{Baggage, RunId, SpanId, TraceId};
 use bytes::Bytes;
@@ -96,6 +100,10 @@ struct InFlight<'a> {
     recorder: &'a RecorderHandle,
     site: SiteId,
     due: Instant,
+    started: Instant,
+    trace: TraceId,
+    span: SpanId,
+    tenant: u32,
     landed: bool,
 }
 
@@ -177,7 +185,8 @@ where
             Ok(false) => return Played { ended: started, sent: false, failed: None, stop: false },
             Err(missing) => return self.missing(missing, started),
         }
-        let request = match self.request(step, hand, due) {
+        let span = SpanId::new(hand.random.u64(..));
+        let request = match self.request(step, hand, span, due) {
             Ok(request) => request,
             Err(missing) => return self.missing(missing, started),
         };
@@ -185,7 +194,16 @@ where
             Ok(pending) => pending,
             Err(unsent) => return unsent,
         };
-        let mut in_flight = InFlight { recorder: self.recorder, site: step.site, due, landed: false };
+        let mut in_flight = InFlight {
+            recorder: self.recorder,
+            site: step.site,
+            due,
+            started,
+            trace: hand.trace,
+            span,
+            tenant: self.tenant,
+            landed: false,
+        };
         let wanted = Wanted {
             text: step.wants_text,
             queries: &step.queries,
@@ -196,7 +214,7 @@ where
         let answer = ask(self.service, request, wanted, &mut hand.found).await;
         in_flight.landed = true;
         let expected = answer.failure.is_none() && step.expect.expects(answer.status);
-        self.count(step, &answer, expected, due);
+        self.count(step, &answer, expected, due, (hand.trace, span));
         let failed = self.look(step, &answer, expected, hand);
         if let (Some(pending), Some(undo)) = (pending, &step.undo) {
             let Hand { variables, scratch, .. } = hand;
@@ -230,9 +248,15 @@ where
     }
 
     /// Fills in a step's request.
-    fn request(&self, step: &Step, hand: &mut Hand, due: Instant) -> Result<Request<Full<Bytes>>, Missing> {
+    fn request(
+        &self,
+        step: &Step,
+        hand: &mut Hand,
+        span: SpanId,
+        due: Instant,
+    ) -> Result<Request<Full<Bytes>>, Missing> {
         let kit = self.kits.get(step.index);
-        let Hand { variables, random, trace, scratch, .. } = hand;
+        let Hand { variables, trace, scratch, .. } = hand;
         let context = Context { variables, world: self.world };
         for variable in &step.needed {
             variable.get(context)?;
@@ -262,7 +286,7 @@ where
         *request.headers_mut() = headers;
         request.extensions_mut().insert(RequestContext {
             trace: *trace,
-            span: SpanId::new(random.u64(..)),
+            span,
             baggage,
             iteration: self.iteration,
             due,
@@ -271,11 +295,12 @@ where
     }
 
     /// Counts the request, and each redirect before its answer as a request of its own.
-    fn count(&self, step: &Step, answer: &Answer, expected: bool, due: Instant) {
+    fn count(&self, step: &Step, answer: &Answer, expected: bool, due: Instant, ids: (TraceId, SpanId)) {
         if answer.stale {
             self.recorder.stale_connection();
         }
-        let mut due = due;
+        let (trace, span) = ids;
+        let (mut due, mut number) = (due, 0);
         for hop in &answer.hops {
             let sample = RequestSample {
                 due,
@@ -290,6 +315,11 @@ where
                 tenant: self.tenant,
             };
             self.recorder.request(step.site, &sample);
+            self.recorder.tell(|| {
+                let (site, hop) = (step.site, number);
+                Record::Request(RequestRecord { site, trace, span, hop, last: false, sample, server_timing: None })
+            });
+            number = number.saturating_add(1);
             due = hop.ended;
         }
         let sample = RequestSample {
@@ -304,6 +334,10 @@ where
             tenant: self.tenant,
         };
         self.recorder.request(step.site, &sample);
+        self.recorder.tell(|| {
+            let (site, server_timing) = (step.site, server_timing(&answer.headers));
+            Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
+        });
         if let Some(kind) = answer.failure {
             tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
         }
@@ -356,7 +390,12 @@ where
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.landed {
-            self.recorder.request_cut_off(self.site, self.due, Instant::now());
+            let at = Instant::now();
+            self.recorder.request_cut_off(self.site, self.due, at);
+            self.recorder.tell(|| {
+                let Self { site, due, started, trace, span, tenant, .. } = *self;
+                Record::CutOff(CutOffRecord { site, trace, span, due, started, at, tenant })
+            });
         }
     }
 }
@@ -372,4 +411,15 @@ impl Cause {
             Self::Failure(_) | Self::Status(_) => !step.expect.checks_status(),
         }
     }
+}
+
+/// What the target says of its own time; several headers are one list.
+fn server_timing(headers: &HeaderMap) -> Option<Box<str>> {
+    let mut all = headers.get_all("server-timing").iter().filter_map(|value| value.to_str().ok());
+    let mut text = all.next()?.to_owned();
+    for more in all {
+        text.push(',');
+        text.push_str(more);
+    }
+    (text.len() <= MOST_SERVER_TIMING).then(|| text.into_boxed_str())
 }

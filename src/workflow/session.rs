@@ -9,7 +9,9 @@ use super::play::{Hand, Kit, Player};
 use super::program::{Program, Scenario};
 use super::sequence::Sequence;
 use super::users::Account;
-use crate::measure::{Arrival, CreationPhase, Finished, RecorderHandle, Traffic, VuId};
+use crate::measure::{
+    Arrival, CreationPhase, Finished, IterationOutcome, IterationRecord, Record, RecorderHandle, Traffic, VuId,
+};
 use crate::semconv::TraceId;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -59,6 +61,10 @@ struct Turn<'a, S> {
     /// There until the turn ends.
     hand: Option<Box<Hand>>,
     user: u32,
+    due: Instant,
+    started: Instant,
+    /// None until it is known: what is dropped before was cut off.
+    ended: Option<Instant>,
 }
 
 // === impl Worker ===
@@ -144,6 +150,7 @@ where
         };
         let mut turn = Turn::begin(self, arrival);
         let (ended, sent) = turn.play(scenario, arrival).await;
+        turn.ended = Some(ended);
         drop(turn);
         if !sent {
             // An iteration that waits for nothing must not keep the thread from its other tasks.
@@ -169,7 +176,8 @@ impl<'a, S> Turn<'a, S> {
         program.tenancy.identify(taken.index, &mut hand.variables.identity);
         hand.variables.iteration = arrival.number;
         hand.trace = TraceId::of_run(program.run, hand.random.u64(..));
-        Turn { seat, hand: Some(hand), user: taken.index }
+        let started = if recorder.streams() { Instant::now() } else { arrival.due };
+        Turn { seat, hand: Some(hand), user: taken.index, due: arrival.due, started, ended: None }
     }
 }
 
@@ -237,6 +245,19 @@ impl<S> Drop for Turn<'_, S> {
         let (sent, received) = self.seat.traffic.take();
         if sent > 0 || received > 0 {
             recorder.traffic(self.seat.id.scenario, sent, received);
+        }
+        if let Some(hand) = &self.hand {
+            recorder.tell(|| {
+                Record::Iteration(IterationRecord {
+                    scenario: self.seat.id.scenario,
+                    trace: hand.trace,
+                    due: self.due,
+                    started: self.started,
+                    ended: self.ended.unwrap_or_else(Instant::now),
+                    tenant: hand.variables.identity.tenant,
+                    outcome: self.ended.map_or(IterationOutcome::CutOff, |_| IterationOutcome::Completed),
+                })
+            });
         }
         *self.seat.hand.borrow_mut() = self.hand.take();
     }

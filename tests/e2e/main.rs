@@ -16,6 +16,7 @@ mod accounts;
 mod arrivals;
 mod clocks;
 mod commands;
+mod correlate;
 mod demo;
 mod docs;
 mod faults;

@@ -25,6 +25,16 @@ async fn the_random_flag_is_set_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn only_the_share_that_is_asked_for_is_flagged_as_recorded() {
+    let server = Server::always(ok("")).await;
+    // The trace's low bytes are 7: below any share but none.
+    client(|config| config.sampling = crate::semconv::Sampling::ratio(0.001)).answer(get(server.url("/"))).await;
+    client(|config| config.sampling = crate::semconv::Sampling::ratio(0.0)).answer(get(server.url("/"))).await;
+    let flags: Vec<_> = server.seen().iter().map(|seen| seen.header("traceparent").unwrap()[53..].to_owned()).collect();
+    assert_eq!(flags, ["01", "00"]);
+}
+
+#[tokio::test]
 async fn what_the_plan_writes_is_kept_but_for_the_trace() {
     let server = Server::always(ok("")).await;
     let mut asked = get(server.url("/"));

@@ -3,6 +3,7 @@
 //! Templates (`{{ … }}`) and JSONPaths stay text with its place: the room that uses them compiles them.
 
 mod cleanup;
+mod correlate;
 mod data;
 mod guard;
 mod http;
@@ -14,6 +15,7 @@ mod tenants;
 mod threshold;
 
 pub use cleanup::*;
+pub use correlate::*;
 pub use data::*;
 pub use guard::*;
 pub use http::*;

@@ -1,5 +1,5 @@
-//! `judge`, `correlate`, `slo` and `tune`: every key and value is checked. `judge` is read into its types; the
-//! others are kept as they stand, and what uses one will turn it into types of its own.
+//! `judge`, `correlate`, `slo` and `tune`: every key and value is checked. `judge` and `correlate` are read into their
+//! types; the others are kept as they stand, and what uses one will turn it into types of its own.
 
 mod correlate;
 mod judge;
@@ -16,16 +16,14 @@ pub(super) fn later(reader: &mut Reader<'_>, plan: &mut Section<'_>) -> Later {
     let slo = plan.get("slo");
     let tune = plan.get("tune");
     let judge = judge.map(|node| judge::judge(reader, node));
-    if let Some(node) = correlate {
-        correlate::correlate(reader, node);
-    }
+    let correlate = correlate.map(|node| correlate::correlate(reader, node));
     if let Some(node) = slo {
         objectives(reader, node);
     }
     if let Some(node) = tune {
         tune::tune(reader, node);
     }
-    Later { judge, correlate: correlate.cloned(), slo: slo.cloned(), tune: tune.cloned() }
+    Later { judge, correlate, slo: slo.cloned(), tune: tune.cloned() }
 }
 
 /// `slo:`, a list.

@@ -337,9 +337,12 @@ fn condition(reader: &mut Reader<'_>, node: &Node) -> Option<Text> {
 }
 
 /// Reads a section's `request` that is none of a step: for sources and knobs.
-pub(super) fn request_of(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str, required: bool) {
+pub(super) fn request_of(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    required: bool,
+) -> Option<(Text, Text)> {
     let node = if required { section.require(reader, key) } else { section.get(key) };
-    if let Some(node) = node {
-        request(reader, node, key);
-    }
+    node.and_then(|node| request(reader, node, key))
 }

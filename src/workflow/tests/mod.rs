@@ -5,6 +5,7 @@ mod answers;
 mod clocks;
 mod errors;
 mod phases;
+mod records;
 mod requests;
 mod streams;
 mod tenants;

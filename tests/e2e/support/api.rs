@@ -1,12 +1,15 @@
 //! The sample API on a real Postgres: `pacecar demo --serve`, started once for all tests.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::guardian;
 use super::postgres::{self, Database};
@@ -28,11 +31,53 @@ pub(crate) fn alone() -> (MutexGuard<'static, ()>, &'static Api) {
     (turn, SHARED.get_or_init(start))
 }
 
+/// An API with knobs of its own and a database of its own; it ends with this.
+pub(crate) struct Own {
+    /// `http://127.0.0.1:PORT`
+    pub(crate) url: String,
+    child: Child,
+}
+
+/// Starts one with these variables.
+pub(crate) fn own(environment: &[(&str, &str)]) -> Own {
+    let (child, url) = serve(&postgres::shared().another(), environment);
+    Own { url, child }
+}
+
+impl Own {
+    /// What it says of itself.
+    pub(crate) fn stats(&self) -> Value {
+        let authority = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(authority).expect("the API is there");
+        let request = format!("GET /api/llm/stats HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it takes a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
+
 fn start() -> Api {
     let database = postgres::shared();
+    let (_, url) = serve(&database.url, &[]);
+    Api { url, database }
+}
+
+/// `pacecar demo --serve` on a database, and where it serves.
+fn serve(database_url: &str, environment: &[(&str, &str)]) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pacecar"))
         .args(["demo", "--serve"])
-        .env("DATABASE_URL", &database.url)
+        .env("DATABASE_URL", database_url)
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .process_group(0)
@@ -50,7 +95,7 @@ fn start() -> Api {
         }
     });
     let url = address.recv_timeout(Duration::from_secs(60)).expect("demo --serve prints http://127.0.0.1:PORT");
-    Api { url, database }
+    (child, url)
 }
 
 /// The first `http://127.0.0.1:PORT` of a line.

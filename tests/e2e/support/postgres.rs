@@ -2,6 +2,7 @@
 //! ready plans name it. Its watchdog takes it away when this process has ended, however it ends.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::NoTls;
 
@@ -29,6 +30,14 @@ pub(crate) fn shared() -> &'static Database {
 }
 
 impl Database {
+    /// A new database in the same cluster, empty: its connection string.
+    pub(crate) fn another(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("beside_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!("CREATE DATABASE {name}"));
+        self._cluster.as_ref().expect("the shared one").url_of(&name)
+    }
+
     fn start() -> Self {
         let cluster = TemporaryPostgres::start().unwrap_or_else(|error| {
             panic!("{error:?}: the end-to-end tests need a Postgres: scripts/ensure.sh postgres")

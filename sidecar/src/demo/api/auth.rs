@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::error::ApiError;
+use super::telemetry::querying;
 use super::tokens::{LIFETIME, Session};
 use crate::demo::store::hash_password;
 use argon2::Argon2;
@@ -56,10 +57,10 @@ pub(super) async fn token(
     }
     let Credentials { email, password } = read(body)?;
     let known = {
-        let client = shared.pool.get().await?;
+        let client = shared.connection().await?;
         let statement =
             client.prepare_cached("SELECT id, tenant_id, password_hash FROM users WHERE email = $1").await?;
-        client.query_opt(&statement, &[&email.replace('\0', "")]).await?
+        querying("SELECT users", client.query_opt(&statement, &[&email.replace('\0', "")])).await?
         // The connection goes back before the hashing: that needs no database.
     };
     let hash = known.as_ref().map_or_else(|| shared.nobody.clone(), |row| row.get(2));
@@ -93,16 +94,17 @@ pub(super) async fn signup(
     }
     let tenant = tenant_of(&email);
     let hash = blocking(move || hash_password(password.as_bytes())).await?.map_err(|_| ApiError::Internal)?;
-    let client = shared.pool.get().await?;
+    let client = shared.connection().await?;
     let sql =
         "WITH tenant AS (INSERT INTO tenants (id, name) VALUES ($1, 'test-' || $1::bigint) ON CONFLICT DO NOTHING)
         SELECT 1";
     let statement = client.prepare_cached(sql).await?;
-    client.execute(&statement, &[&tenant]).await?;
+    querying("INSERT tenants", client.execute(&statement, &[&tenant])).await?;
     let sql = "INSERT INTO users (tenant_id, email, password_hash) VALUES ($1, $2, $3)
         ON CONFLICT (email) DO NOTHING RETURNING id";
     let statement = client.prepare_cached(sql).await?;
-    let row = client.query_opt(&statement, &[&tenant, &email, &hash]).await?.ok_or(ApiError::Conflict)?;
+    let inserted = querying("INSERT users", client.query_opt(&statement, &[&tenant, &email, &hash])).await?;
+    let row = inserted.ok_or(ApiError::Conflict)?;
     let user = json!({ "id": row.get::<_, i64>(0), "email": email, "tenant": tenant });
     Ok((StatusCode::CREATED, Json(json!({ "user": user }))))
 }
@@ -112,11 +114,14 @@ pub(super) async fn profile(
     State(shared): State<Arc<Shared>>,
     Bearer(session): Bearer,
 ) -> Result<Json<Value>, ApiError> {
-    let client = shared.pool.get().await?;
-    let sql = "SELECT u.id, t.id, t.name FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.email = $1";
+    let client = shared.connection().await?;
+    let sql = "SELECT u.id, t.id, t.name, pg_sleep($2)::text
+        FROM users u JOIN tenants t ON t.id = u.tenant_id WHERE u.email = $1";
     let statement = client.prepare_cached(sql).await?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&session.email, &shared.query.as_secs_f64()];
+    let found = querying("SELECT users tenants", client.query_opt(&statement, &parameters)).await?;
     // Gone since the login: the token is worth nothing any more.
-    let row = client.query_opt(&statement, &[&session.email]).await?.ok_or(ApiError::Token)?;
+    let row = found.ok_or(ApiError::Token)?;
     Ok(Json(json!({
         "id": row.get::<_, i64>(0),
         "email": session.email,

@@ -4,6 +4,7 @@ use super::Shared;
 use super::auth::{Bearer, read};
 use super::error::ApiError;
 use super::llm::Call;
+use super::telemetry::{self, prompting, querying};
 use super::tokens::Session;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
@@ -70,11 +71,12 @@ pub(super) async fn chat(
         }
         let (sender, parts) = mpsc::channel(4);
         // Ends with the answer, or as soon as nobody reads any more.
-        tokio::spawn(tell(shared, session, prompt, call, sender));
+        let telling = tell(shared, session, prompt, call, sender);
+        tokio::spawn(telemetry::below(telemetry::current(), telling));
         let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::new(Events { parts })).into_response());
     }
-    tokio::time::sleep(call.latency).await;
+    prompting(MODEL, tokio::time::sleep(call.latency)).await;
     if call.failed {
         return Err(ApiError::Upstream);
     }
@@ -91,9 +93,9 @@ pub(super) async fn delete(
     id: Result<Path<i64>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Path(id) = id.map_err(|_| ApiError::NotFound)?;
-    let client = shared.pool.get().await?;
+    let client = shared.connection().await?;
     let statement = client.prepare_cached("DELETE FROM llm_usage WHERE id = $1 AND user_id = $2").await?;
-    match client.execute(&statement, &[&id, &session.email]).await? {
+    match querying("DELETE llm_usage", client.execute(&statement, &[&id, &session.email])).await? {
         0 => Err(ApiError::NotFound),
         _ => Ok(StatusCode::NO_CONTENT),
     }
@@ -103,14 +105,14 @@ pub(super) async fn delete(
 
 /// Writes the one row of an answer; it is committed when this returns.
 async fn record(shared: &Shared, session: &Session, prompt: &str, call: &Call) -> Result<i64, ApiError> {
-    let client = shared.pool.get().await?;
+    let client = shared.connection().await?;
     let sql = "INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
         VALUES ($1, $2, $3, $4, $5, $6::float8::numeric, $7) RETURNING id";
     let statement = client.prepare_cached(sql).await?;
     let tokens = i32::try_from(call.prompt_tokens.saturating_add(call.completion_tokens)).unwrap_or(i32::MAX);
-    let row = client
-        .query_one(&statement, &[&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached])
-        .await?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached];
+    let row = querying("INSERT llm_usage", client.query_one(&statement, &parameters)).await?;
     Ok(row.get(0))
 }
 
@@ -146,13 +148,19 @@ async fn tell(shared: Arc<Shared>, session: Session, prompt: String, call: Call,
     let event = |value: &Value| Bytes::from(format!("data: {value}\n\n"));
     let events = call.completion_tokens.clamp(1, EVENTS);
     let gap = call.latency.mul_f64((1.0 - FIRST) / f64::from(events));
-    tokio::time::sleep(call.latency.mul_f64(FIRST)).await;
-    for number in 0..events {
-        let share = call.completion_tokens / events + u32::from(number < call.completion_tokens % events);
-        if sender.send(event(&json!({ "delta": words(share) }))).await.is_err() {
-            return;
+    let streaming = async {
+        tokio::time::sleep(call.latency.mul_f64(FIRST)).await;
+        for number in 0..events {
+            let share = call.completion_tokens / events + u32::from(number < call.completion_tokens % events);
+            if sender.send(event(&json!({ "delta": words(share) }))).await.is_err() {
+                return false;
+            }
+            tokio::time::sleep(gap).await;
         }
-        tokio::time::sleep(gap).await;
+        true
+    };
+    if !prompting(MODEL, streaming).await {
+        return;
     }
     // Whoever is gone by now was not answered.
     if sender.is_closed() {

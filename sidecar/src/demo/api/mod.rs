@@ -9,6 +9,7 @@ mod error;
 mod llm;
 mod pool;
 mod settings;
+mod telemetry;
 mod tokens;
 
 pub(super) use settings::ApiSettings;
@@ -24,7 +25,9 @@ use error::ApiError;
 use llm::Llm;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use telemetry::{Exporter, Telemetry};
 use tokens::Tokens;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -38,8 +41,18 @@ struct Shared {
     pool: Pool,
     tokens: Tokens,
     llm: Llm,
+    waits: Waits,
+    /// How long a profile's query takes in the database.
+    query: Duration,
     /// A hash that no password fits: an unknown user costs the same time as a wrong password.
     nobody: String,
+}
+
+/// What the API itself measures around the taking of connections.
+#[derive(Debug, Default)]
+struct Waits {
+    count: AtomicU64,
+    microseconds: AtomicU64,
 }
 
 /// The API, ready to serve.
@@ -47,6 +60,7 @@ pub(super) struct Api {
     shared: Arc<Shared>,
     /// Closes idle connections; ended by `Drop`.
     reaper: JoinHandle<()>,
+    telemetry: Option<(Telemetry, Exporter)>,
 }
 
 // === impl Api ===
@@ -58,13 +72,15 @@ impl Api {
         pool::warm(&pool, settings.pool_min).await;
         let reaper = tokio::spawn(pool::reap(pool.clone(), settings.pool_min, settings.pool_idle));
         let nobody = super::store::hash_password(b"")?;
-        let shared = Shared { pool, tokens: Tokens::default(), llm: Llm::new(&settings), nobody };
-        Ok(Self { shared: Arc::new(shared), reaper })
+        let (llm, query) = (Llm::new(&settings), settings.query);
+        let shared = Shared { pool, tokens: Tokens::default(), llm, waits: Waits::default(), query, nobody };
+        Ok(Self { shared: Arc::new(shared), reaper, telemetry: Some(Telemetry::from_environment()) })
     }
 
     /// Serves until `stopped` says so or its sender is gone; open requests get `farewell`.
-    pub(super) async fn serve(self, listener: TcpListener, stopped: oneshot::Receiver<()>, farewell: Duration) {
-        let router = router(Arc::clone(&self.shared));
+    pub(super) async fn serve(mut self, listener: TcpListener, stopped: oneshot::Receiver<()>, farewell: Duration) {
+        let Some((telemetry, exporter)) = self.telemetry.take() else { return };
+        let router = router(Arc::clone(&self.shared), telemetry);
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
@@ -79,7 +95,9 @@ impl Api {
             _ = &mut serving => return,
             _ = leave => {}
         }
+        // With it goes the last who records.
         let _ = tokio::time::timeout(farewell, serving).await;
+        exporter.finish().await;
     }
 }
 
@@ -92,7 +110,19 @@ impl Drop for Api {
 
 // === helpers ===
 
-fn router(shared: Arc<Shared>) -> Router {
+impl Shared {
+    /// A connection of the pool; the wait is measured.
+    async fn connection(&self) -> Result<deadpool_postgres::Object, ApiError> {
+        let since = tokio::time::Instant::now();
+        let got = telemetry::acquiring(self.pool.get()).await;
+        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.waits.count.fetch_add(1, Ordering::Relaxed);
+        self.waits.microseconds.fetch_add(waited, Ordering::Relaxed);
+        Ok(got?)
+    }
+}
+
+fn router(shared: Arc<Shared>, telemetry: Telemetry) -> Router {
     Router::new()
         .route("/auth/v1/token", post(auth::token))
         .route("/auth/v1/signup", post(auth::signup))
@@ -105,6 +135,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(axum::middleware::from_fn_with_state(telemetry, telemetry::serve))
         .with_state(shared)
 }
 
@@ -123,6 +154,8 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Json<Value> {
             "max": pool.max_size,
             "used": pool.size.saturating_sub(pool.available),
             "pending": pool.waiting,
+            "waits": shared.waits.count.load(Ordering::Relaxed),
+            "waitedMs": shared.waits.microseconds.load(Ordering::Relaxed) / 1_000,
         },
     }))
 }

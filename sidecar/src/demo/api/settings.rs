@@ -15,6 +15,8 @@ pub(in crate::demo) struct ApiSettings {
     pub(in crate::demo) pool_idle: Duration,
     /// `PG_POOL_CONNECTION_TIMEOUT_MS`: default 2,000; 0 waits for ever.
     pub(in crate::demo) pool_wait: Duration,
+    /// `PG_QUERY_MS`: how long a profile's query takes in the database. Default 0.
+    pub(in crate::demo) query: Duration,
     /// `LLM_LATENCY_MS`: default 40.
     pub(in crate::demo) llm_latency: Duration,
     /// `LLM_JITTER`: the share by which latency and tokens vary up and down. Default 0.25.
@@ -69,6 +71,7 @@ impl ApiSettings {
             pool_max: NonZeroUsize::new(pool_max).unwrap_or(NonZeroUsize::MIN),
             pool_idle: time("PG_POOL_IDLE_TIMEOUT_MS", 10_000)?,
             pool_wait: time("PG_POOL_CONNECTION_TIMEOUT_MS", 2_000)?,
+            query: time("PG_QUERY_MS", 0)?,
             llm_latency: time("LLM_LATENCY_MS", 40)?,
             llm_jitter: share("LLM_JITTER", 0.25)?,
             llm_tokens: value(&get, "LLM_TOKENS", 300, |tokens| *tokens <= 100_000, "a number up to 100000")?,

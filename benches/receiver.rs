@@ -1,0 +1,259 @@
+//! Spans per CPU-second through the receiver: taken off a socket, looked through, handed to what joins, and sent on
+//! to a collector that acknowledges them.
+//!
+//! Not criterion's: what counts is the CPU time of the one thread that receives and forwards, while other threads
+//! make the load and play the collector. Each case runs for about two seconds.
+
+#![allow(missing_docs, clippy::expect_used, clippy::print_stdout)]
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use pacecar::correlate::{Bound, Collector, Forwarder, ReceiverConfig, Taker, intake};
+use pacecar::semconv::{RunId, TraceId};
+use prost::Message;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const RUN: RunId = RunId::new(0x0123_4567_89ab_cdef);
+/// What an SDK sends at once.
+const SPANS: usize = 512;
+const TRIAL: Duration = Duration::from_secs(2);
+
+fn main() {
+    // `cargo test --benches` wants to know that it starts, no more.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    for (name, ours) in [("foreign traces", 0), ("one span in five of ours", 5), ("all ours", 1)] {
+        let (spans, seconds) = trial(ours);
+        println!("{name:<26} {:>9.0} spans per CPU-second ({spans} spans, {seconds:.2} s)", spans as f64 / seconds);
+    }
+    let before = peak();
+    let answers = hostile();
+    println!(
+        "hostile senders, dead collector: {answers} answers; resident at most {} MB, {} MB before",
+        peak() / 1024,
+        before / 1024
+    );
+}
+
+/// Sends all that is known to hurt, at once, for two seconds, while the collector is dead and the queue to it fills
+/// up. The senders' own memory counts too: it is a few megabytes.
+fn hostile() -> u64 {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = std::sync::mpsc::channel();
+    let stopped = Arc::clone(&stop);
+    let receiving = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let config = ReceiverConfig { listen: Some("127.0.0.1:0".to_owned()), grpc: None };
+            let bound = Bound::bind(&config).await.expect("a port");
+            tell.send(bound.http().expect("an address")).expect("somebody listens");
+            let dead = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+            let collector = Collector::at(&format!("http://{dead}"), &|_| None).expect("a collector");
+            let forwarder = Forwarder::start(collector, RUN).expect("a forwarder");
+            // Nobody joins either: that queue fills up as well.
+            let (outgoing, _incoming) = intake();
+            let receiver = bound.start(Taker::new(RUN, outgoing, Some(forwarder.handle())));
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            receiver.stop().await;
+            forwarder.finish(Duration::from_millis(100)).await;
+        });
+    });
+    let address = told.recv().expect("an address");
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).and_then(|()| packer.finish()).expect("packed")
+    };
+    let head = |headers: &str, length: usize| {
+        format!("POST /v1/traces HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n").into_bytes()
+    };
+    let (protobuf, json) = ("content-type: application/x-protobuf\r\n", "content-type: application/json\r\n");
+    let packed = format!("{protobuf}content-encoding: gzip\r\n");
+    let bomb = gzip(&vec![0; 64 << 20]);
+    let tiny =
+        [&b"{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{}"[..], &b",{}".repeat(2 << 20), b"]}]}]}"].concat();
+    // Spans of ours, as many as fit into what a message may unpack to.
+    let many = gzip(&message(1).repeat((8 << 20) / message(1).len()));
+    let cases = [
+        [head(&packed, bomb.len()), bomb].concat(),
+        [head(protobuf, 7 << 20), vec![0xff; 7 << 20]].concat(),
+        [head(json, tiny.len()), tiny].concat(),
+        [head(&packed, many.len()), many].concat(),
+        head(protobuf, 100 << 20),
+        [head(protobuf, 8 << 20), vec![0x0a; 4 << 20]].concat(),
+        b"POST /v1/traces HTTP/1.1\r\nx: ".iter().copied().chain(std::iter::repeat_n(b'y', 1 << 20)).collect(),
+    ];
+    let senders: Vec<_> = cases
+        .into_iter()
+        .map(Arc::new)
+        .flat_map(|case| std::iter::repeat_n(case, 4))
+        .map(|case| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let mut answers = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(mut stream) = TcpStream::connect(address) else { continue };
+                    let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
+                    let _ = stream.set_write_timeout(Some(Duration::from_millis(500)));
+                    let _ = stream.write_all(&case);
+                    answers += u64::from(stream.read(&mut [0; 64]).is_ok_and(|read| read > 0));
+                }
+                answers
+            })
+        })
+        .collect();
+    thread::sleep(TRIAL);
+    stop.store(true, Ordering::Relaxed);
+    let answers = senders.into_iter().map(|sender| sender.join().expect("a sender")).sum();
+    receiving.join().expect("the receiver");
+    answers
+}
+
+/// Spans received and acknowledged by the collector, and what that took of the receiving thread.
+fn trial(ours: usize) -> (u64, f64) {
+    let collector = collector();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = std::sync::mpsc::channel();
+    let stopped = Arc::clone(&stop);
+    let receiving = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let config = ReceiverConfig { listen: Some("127.0.0.1:0".to_owned()), grpc: None };
+            let bound = Bound::bind(&config).await.expect("a port");
+            tell.send(bound.http().expect("an address")).expect("somebody listens");
+            let collector = Collector::at(&format!("http://{collector}"), &|_| None).expect("a collector");
+            let forwarder = Forwarder::start(collector, RUN).expect("a forwarder");
+            let (outgoing, mut incoming) = intake();
+            let receiver = bound.start(Taker::new(RUN, outgoing, Some(forwarder.handle())));
+            let before = cpu();
+            let joining = tokio::spawn(async move { while incoming.next().await.is_some() {} });
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let received = receiver.stop().await;
+            let forwarded = forwarder.finish(Duration::from_secs(10)).await;
+            joining.await.expect("joined");
+            assert_eq!(received.spans, forwarded.spans.acknowledged, "spans were lost");
+            (received.spans, cpu() - before)
+        })
+    });
+    let address = told.recv().expect("an address");
+    let body = message(ours);
+    let senders: Vec<_> = (0..2)
+        .map(|_| {
+            let (body, stop) = (body.clone(), Arc::clone(&stop));
+            thread::spawn(move || send(address, &body, &stop))
+        })
+        .collect();
+    thread::sleep(TRIAL);
+    stop.store(true, Ordering::Relaxed);
+    senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
+    receiving.join().expect("the receiver")
+}
+
+fn send(address: SocketAddr, body: &[u8], stop: &AtomicBool) {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), body].concat();
+    let mut answer = [0; 1024];
+    while !stop.load(Ordering::Relaxed) {
+        // The receiver may stop first.
+        if stream.write_all(&request).is_err() || stream.read(&mut answer).is_ok_and(|read| read == 0) {
+            break;
+        }
+    }
+}
+
+/// Reads requests by their length and says 200.
+fn collector() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                let mut buffer = vec![0; 1 << 20];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    bytes.extend_from_slice(&buffer[..read]);
+                    let Some(end) = bytes.windows(4).take(4096).position(|four| four == b"\r\n\r\n") else { continue };
+                    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+                    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+                    let length: usize = length.and_then(|length| length.trim().parse().ok()).expect("a length");
+                    if bytes.len() >= end + 4 + length {
+                        bytes.drain(..end + 4 + length);
+                        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("an answer");
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A batch as Node's SDK sends it: every `ours`th span is of the run's traces; none for 0.
+fn message(ours: usize) -> Bytes {
+    let text = |key: &str, value: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let span = |at: usize| Span {
+        trace_id: if ours > 0 && at.is_multiple_of(ours) {
+            TraceId::of_run(RUN, at as u64).0.to_vec()
+        } else {
+            vec![9; 16]
+        },
+        span_id: (at as u64 + 1).to_be_bytes().to_vec(),
+        parent_span_id: vec![3; 8],
+        name: "GET /api/user/profile".to_owned(),
+        kind: if at.is_multiple_of(4) { 2 } else { 1 },
+        start_time_unix_nano: 1_700_000_000_000_000_000,
+        end_time_unix_nano: 1_700_000_000_050_000_000,
+        attributes: vec![
+            text("http.request.method", "GET"),
+            text("http.route", "/api/user/profile"),
+            text("url.path", "/api/user/profile"),
+            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64)"),
+            text("network.protocol.version", "1.1"),
+            text("server.address", "api.example.com"),
+        ],
+        ..Span::default()
+    };
+    let resource = Resource {
+        attributes: vec![text("service.name", "api"), text("service.instance.id", "pod-1")],
+        ..Resource::default()
+    };
+    let scope = InstrumentationScope { name: "@opentelemetry/instrumentation-http".to_owned(), ..Default::default() };
+    let scope_spans = ScopeSpans { scope: Some(scope), spans: (0..SPANS).map(span).collect(), ..Default::default() };
+    let resource_spans =
+        ResourceSpans { resource: Some(resource), scope_spans: vec![scope_spans], ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec().into()
+}
+
+/// Seconds of CPU that this thread has used.
+fn cpu() -> f64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
+}
+
+/// The most memory that this process has had, in KiB; 0 where the system does not say.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
