@@ -36,6 +36,7 @@ pub(super) enum Model {
     ConstantVus { vus: u32, duration: Option<Duration> },
     RampingVus(VuRamp),
     ArrivalRate(ArrivalRate),
+    ExternallyControlled { vus: u32, max_vus: u32, duration: Option<Duration> },
 }
 
 /// An open model.
@@ -152,7 +153,7 @@ impl ScenarioPlan {
             Model::SharedIterations { max_duration, .. } | Model::PerVuIterations { max_duration, .. } => {
                 Some(*max_duration)
             }
-            Model::ConstantVus { duration, .. } => *duration,
+            Model::ConstantVus { duration, .. } | Model::ExternallyControlled { duration, .. } => *duration,
             Model::RampingVus(ramp) => Some(ramp.duration()),
             Model::ArrivalRate(open) => open.intensity.end(),
         }
@@ -264,6 +265,7 @@ impl Model {
             }
             Self::RampingVus(ramp) => ramp.peak(),
             Self::ArrivalRate(open) => open.max,
+            Self::ExternallyControlled { max_vus, .. } => *max_vus,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The one reporter of a run: merges what the workers hand over, judges the thresholds that
 //! abort, says how far the run has come.
 
+use super::board::{Board, Snapshot};
 use super::progress::{Phase, Progress, ScenarioProgress};
-use crate::load::{self, Stop, StopReason};
+use super::recent::Recent;
+use crate::load::{self, Control, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ pub(super) struct Reporter<'a> {
     pub(super) totals: &'a mut Totals,
     pub(super) thresholds: &'a Thresholds,
     pub(super) stop: &'a Stop,
+    pub(super) control: &'a Control,
+    pub(super) board: &'a Board,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
     pub(super) names: &'a [(String, Selector)],
 }
@@ -39,6 +43,8 @@ impl Reporter<'_> {
         let mut aborted = None;
         let mut tick = 0;
         let mut before: Vec<u64> = vec![0; self.names.len()];
+        let mut recent = Recent::new(self.totals.start());
+        let mut asked = self.board.open(Arc::clone(&progress));
         loop {
             tokio::select! {
                 handover = handovers.receive() => {
@@ -47,9 +53,16 @@ impl Reporter<'_> {
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
                 }
+                Some(question) = asked.recv() => {
+                    let snapshot = Arc::new(self.look(Some(&recent)));
+                    self.board.keep(Arc::clone(&snapshot));
+                    // Who asked may have gone.
+                    let _ = question.send(snapshot);
+                }
                 _ = ticks.tick() => {
                     tick += 1;
                     self.totals.sample_vus();
+                    recent.sample(self.totals);
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {
                         aborted = self.judge();
@@ -58,7 +71,14 @@ impl Reporter<'_> {
             }
         }
         self.totals.sample_vus();
+        self.board.close(self.look(None));
         aborted
+    }
+
+    /// The figures of now.
+    fn look(&self, recent: Option<&Recent>) -> Snapshot {
+        let elapsed = Instant::now().saturating_duration_since(self.totals.start());
+        Snapshot::of(self.totals, self.thresholds, recent, elapsed)
     }
 
     /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
@@ -106,6 +126,6 @@ impl Reporter<'_> {
                 }
             })
             .collect();
-        Progress { phase: Phase::Load, scenarios }
+        Progress { phase: Phase::Load, paused: self.control.is_paused(), scenarios }
     }
 }
