@@ -189,12 +189,14 @@ impl Board {
         UntilEnd(Arc::clone(self))
     }
 
-    /// From here on somebody answers questions.
+    /// The load begins: from here on somebody answers questions.
     pub(super) fn open(&self, load: Arc<load::Progress>) -> mpsc::Receiver<Question> {
         let (questions, asked) = mpsc::channel(WAITING);
         let mut state = self.state();
         state.questions = Some(questions);
         state.load = Some(load);
+        // The reporter speaks up only after a second.
+        state.stage = Stage::Load;
         asked
     }
 

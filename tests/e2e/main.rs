@@ -16,6 +16,7 @@ mod accounts;
 mod arrivals;
 mod clocks;
 mod commands;
+mod control;
 mod demo;
 mod docs;
 mod faults;

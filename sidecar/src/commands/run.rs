@@ -50,24 +50,23 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
         // Nobody could have paused it before.
         let _ = handle.pause();
     }
+    // From before the end on: a signal between the two must not be lost.
+    let signals = args.linger.then(StopSignals::install);
     let exit = drive(compiled, args.quiet, summary_export).await;
-    if args.linger && handle.ran_by_itself() {
-        linger(&serving).await;
+    if let Some(Ok(signals)) = signals
+        && handle.ran_by_itself()
+    {
+        linger(&serving, signals).await;
     }
     exit
 }
 
 /// Keeps the address up until a signal, or until somebody stops it through the address.
-async fn linger(serving: &Serving) {
-    match StopSignals::install() {
-        Ok(mut signals) => {
-            output::message("pacecar: the run is over; the control address stays until Ctrl-C or `pacecar stop`\n");
-            tokio::select! {
-                () = signals.next() => {}
-                () = serving.stopped() => {}
-            }
-        }
-        Err(error) => output::error(&format!("signals cannot be handled: {error}")),
+async fn linger(serving: &Serving, mut signals: StopSignals) {
+    output::message("pacecar: the run is over; the control address stays until Ctrl-C or `pacecar stop`\n");
+    tokio::select! {
+        () = signals.next() => {}
+        () = serving.stopped() => {}
     }
 }
 
