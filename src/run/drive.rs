@@ -113,8 +113,12 @@ impl Compiled {
         let started = SystemTime::now();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
-        let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
-        self.undo_leftovers(&mut findings).await;
+        // Stopped before anything was sent: then nothing is.
+        let begun = self.stop.reason().is_none();
+        let ready = begun && self.phase(Phase::Setup, &mut around, &mut findings).await;
+        if begun {
+            self.undo_leftovers(&mut findings).await;
+        }
         let loaded = ready && self.stop.reason().is_none();
         let load = if loaded {
             self.load(&mut show, &mut findings).await
@@ -127,8 +131,10 @@ impl Compiled {
         };
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
-        self.phase(Phase::Teardown, &mut around, &mut findings).await;
-        self.undo_created(&mut findings).await;
+        if begun {
+            self.phase(Phase::Teardown, &mut around, &mut findings).await;
+            self.undo_created(&mut findings).await;
+        }
         let Load { mut totals, duration, used } = load;
         for recorder in &around {
             totals.merge(recorder);

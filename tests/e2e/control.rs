@@ -89,6 +89,23 @@ fn a_run_is_started_paused_scaled_and_stopped_by_its_verbs() {
 }
 
 #[test]
+fn a_run_that_is_stopped_before_it_was_resumed_sends_nothing() {
+    for by_signal in [false, true] {
+        let server = Server::start(Mode::Api);
+        let run = Pacecar::run(&steered().path()).set("API_URL", server.url()).args(["-v", "--paused"]).start();
+        let address = run.address("control");
+        wait_for(address, &["status: 4"]);
+        if by_signal {
+            run.signal(Signal::INT);
+        } else {
+            verb(address, &["stop"]).expect_code(0);
+        }
+        run.end().expect_code(if by_signal { 105 } else { 103 });
+        server.expect_untouched();
+    }
+}
+
+#[test]
 fn metrics_and_the_page_tell_of_now() {
     let server = Server::start(Mode::Api);
     let run = Pacecar::run(&steered().path()).set("API_URL", server.url());

@@ -47,6 +47,13 @@ struct Gate {
     token: Option<Token>,
 }
 
+/// Why a change was not made, as k6 says it.
+struct Refused {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+}
+
 /// All that `--address` serves.
 pub(super) fn control(served: Served, names: Names, token: Option<Token>) -> Router {
     let gate = Gate { names: Arc::new(names), token };
@@ -80,6 +87,20 @@ pub(super) fn public(served: Served) -> Router {
 
 fn health() -> Router<Served> {
     Router::new().route("/healthz", get(healthy)).route("/readyz", get(healthy)).route("/metrics", get(scrape))
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn new(title: &'static str, error: ControlError) -> Self {
+        let status = match error {
+            ControlError::AlreadyPaused | ControlError::NotPaused | ControlError::NotExternallyControlled => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self { status, title, detail: error.to_string() }
+    }
 }
 
 // === before ===
@@ -168,38 +189,23 @@ async fn patch(
         Ok(wish) => wish,
         Err(error) => return json::error(StatusCode::BAD_REQUEST, "Invalid data", error),
     };
-    if let Err(refused) = obey(&served, wish).await {
-        return refused;
+    if let Err(Refused { status, title, detail }) = obey(&served, wish).await {
+        return json::error(status, title, detail);
     }
     status(State(served)).await
 }
 
-async fn obey(served: &Served, wish: Wish) -> Result<(), Response> {
+async fn obey(served: &Served, wish: Wish) -> Result<(), Refused> {
     let handle = &served.handle;
     if wish.stopped == Some(true) {
         handle.stop();
         served.stopped.notify_one();
         return Ok(());
     }
-    let refuse = |title, error: ControlError| {
-        let status = match error {
-            ControlError::AlreadyPaused | ControlError::NotPaused | ControlError::NotExternallyControlled => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-            _ => StatusCode::BAD_REQUEST,
-        };
-        json::error(status, title, error)
-    };
-    let [vus, max] = [("vus", wish.vus), ("vus-max", wish.vus_max)].map(|(name, wanted)| {
-        wanted.map(u32::try_from).transpose().map_err(|_| {
-            let text = format!("invalid configuration supplied: {name} can be no such number of VUs");
-            json::error(StatusCode::BAD_REQUEST, "Config update error", text)
-        })
-    });
-    let (vus, max) = (vus?, max?);
+    let (vus, max) = (count("vus", wish.vus)?, count("vus-max", wish.vus_max)?);
     if let Some(pause) = wish.paused {
         let done = if pause { handle.pause() } else { handle.resume() };
-        done.map_err(|error| refuse("Pause error", error))?;
+        done.map_err(|error| Refused::new("Pause error", error))?;
         if pause {
             settle(served, |vus| vus == 0).await;
         }
@@ -207,11 +213,19 @@ async fn obey(served: &Served, wish: Wish) -> Result<(), Response> {
     if vus.is_some() || max.is_some() {
         let scale = handle.scale(vus, max).map_err(|error| {
             let none = error == ControlError::NotExternallyControlled;
-            refuse(if none { "Execution config error" } else { "Config update error" }, error)
+            Refused::new(if none { "Execution config error" } else { "Config update error" }, error)
         })?;
         settle(served, |vus| vus == u64::from(scale.vus)).await;
     }
     Ok(())
+}
+
+fn count(name: &str, wanted: Option<i64>) -> Result<Option<u32>, Refused> {
+    wanted.map(u32::try_from).transpose().map_err(|_| Refused {
+        status: StatusCode::BAD_REQUEST,
+        title: "Config update error",
+        detail: format!("invalid configuration supplied: {name} can be no such number of VUs"),
+    })
 }
 
 /// Gives workers a moment to do what was asked, so that the answer shows it.
