@@ -89,6 +89,8 @@ impl LoadPlan {
     #[must_use]
     pub fn useful_workers(&self) -> u64 {
         let useful = |scenario: &ScenarioPlan| match scenario.peak_rate() {
+            // It may be scaled to any number while it runs.
+            _ if matches!(scenario.model, Model::ExternallyControlled { .. }) => u64::from(super::compile::MAX_VUS),
             Some(rate) => (rate / A_WORKERS_RATE).ceil() as u64,
             None => scenario.part.count(u64::from(scenario.model.max_vus())),
         };

@@ -31,6 +31,8 @@ fn externally_controlled_vus_iterate_for_their_duration_and_are_cut_off_at_its_e
 fn a_duration_of_zero_is_until_it_is_stopped() {
     let plan = plan(&[external(1, 1, 0)], &Segment::whole());
     assert_eq!(plan.duration(), None);
+    // One VU now, any number later: every worker is of use.
+    assert!(plan.useful_workers() > 1000);
     let played = play_with(
         &plan,
         1,
