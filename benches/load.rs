@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pacecar::load::schedule::{ArrivalSchedule, Intensity, Spacing, Stripes, VuRamp, VuStage};
-use pacecar::load::{Allow, MakeVu, Segment, Stop, WorkerContext, compile, start};
+use pacecar::load::{Allow, Control, MakeVu, Segment, Stop, WorkerContext, compile, start};
 use pacecar::measure::{Arrival, Finished, LayoutBuilder, VuId};
 use pacecar::plan::{ArrivalVus, Arrivals, Diagnostics, Executor, Scenario, Span, Spanned};
 use std::convert::Infallible;
@@ -81,7 +81,9 @@ fn play(executor: Executor) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let begun = Instant::now();
-        let workers = start(plan, 1, |_: WorkerContext| idle_vus(), layout.build(), begun - SECOND, Stop::new());
+        let control = Control::new(&plan);
+        let factory = |_: WorkerContext| idle_vus();
+        let workers = start(plan, 1, factory, layout.build(), begun - SECOND, Stop::new(), control);
         let ended = workers.join().await.expect("no error");
         let counts = ended.scenarios[0].counts;
         assert!(counts.completed == ITERATIONS, "{counts:?}");

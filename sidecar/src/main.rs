@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod control;
 mod demo;
 mod logging;
 mod output;
@@ -46,11 +47,11 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Compare(_) => Ok(not_yet("compare")),
         Command::Merge(_) => Ok(not_yet("merge")),
         Command::Report(_) => Ok(not_yet("report")),
-        Command::Status(_) => Ok(not_yet("status")),
-        Command::Pause(_) => Ok(not_yet("pause")),
-        Command::Resume(_) => Ok(not_yet("resume")),
-        Command::Scale(_) => Ok(not_yet("scale")),
-        Command::Stop(_) => Ok(not_yet("stop")),
+        Command::Status(args) => Ok(runtime()?.block_on(commands::steer::status(args))),
+        Command::Pause(args) => Ok(runtime()?.block_on(commands::steer::pause(args))),
+        Command::Resume(args) => Ok(runtime()?.block_on(commands::steer::resume(args))),
+        Command::Scale(args) => Ok(runtime()?.block_on(commands::steer::scale(args))),
+        Command::Stop(args) => Ok(runtime()?.block_on(commands::steer::stop(args))),
     }
 }
 
@@ -69,6 +70,8 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn not_yet(command: &str) -> Exit {
-    output::error(&format!("{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup` and `demo` work."));
+    output::error(&format!(
+        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `demo` and what steers a run work."
+    ));
     Exit::InvalidPlan
 }

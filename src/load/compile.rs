@@ -43,7 +43,11 @@ pub fn compile(
             plans.push(ScenarioPlan {
                 id: *id,
                 start_time: scenario.start_time,
-                graceful_stop: scenario.graceful_stop,
+                // As in k6, what this one runs is cut off at its end.
+                graceful_stop: match model {
+                    Model::ExternallyControlled { .. } => Duration::ZERO,
+                    _ => scenario.graceful_stop,
+                },
                 model,
                 part: segment.stripes().clone(),
                 adds_vus: 0,
@@ -140,11 +144,7 @@ impl Check<'_> {
                     })
                 })
             }
-            Executor::ExternallyControlled { .. } => {
-                self.sound = false;
-                self.diagnostics.not_yet(span, "the executor externally-controlled");
-                None
-            }
+            Executor::ExternallyControlled { vus, max_vus, duration } => self.external(span, *vus, *max_vus, *duration),
         }
     }
 
@@ -173,6 +173,33 @@ impl Check<'_> {
             ok = self.error(span, "either startVUs or one of the stages' targets must be greater than 0");
         }
         ok.then_some(Model::RampingVus(ramp))
+    }
+
+    /// k6 wants the duration said; 0 is until stopped.
+    fn external(
+        &mut self,
+        span: Span,
+        vus: Spanned<u32>,
+        max: Spanned<u32>,
+        duration: Option<Duration>,
+    ) -> Option<Model> {
+        let mut ok = self.at_most(place(max.span, span), "maxVUs", f64::from(max.value));
+        if max.value < vus.value {
+            let (vus, max) = (vus.value, max.value);
+            let text = format!("the number of active VUs ({vus}) must be less than or equal to maxVUs ({max})");
+            ok = self.error(span, text);
+        }
+        let duration = match duration {
+            None if !self.allow.endless => {
+                ok = self.error(span, "the duration is unspecified; 0 means until it is stopped");
+                None
+            }
+            duration => duration.filter(|duration| !duration.is_zero()),
+        };
+        if let Some(duration) = duration {
+            ok &= self.bounded(span, "duration", duration);
+        }
+        ok.then_some(Model::ExternallyControlled { vus: vus.value, max_vus: max.value, duration })
     }
 
     fn stages(&mut self, span: Span, stages: &[Stage]) -> bool {
@@ -361,9 +388,14 @@ mod tests {
             assert!(plan.is_none() && text.starts_with("p:3:5:") || text.starts_with("pacecar: "), "{text}");
             assert!(text.contains(message), "{message}: {text}");
         }
-        let controlled =
-            Executor::ExternallyControlled { vus: Spanned::nowhere(1), max_vus: Spanned::nowhere(1), duration: None };
-        assert!(compiled(&[scenario(controlled)], Allow::default()).1.contains("not yet"));
+        let controlled = |vus, max, duration| {
+            let (vus, max_vus) = (Spanned::nowhere(vus), Spanned::nowhere(max));
+            compiled(&[scenario(Executor::ExternallyControlled { vus, max_vus, duration })], Allow::default())
+        };
+        assert!(controlled(1, 1, None).1.contains("0 means until it is stopped"));
+        assert!(controlled(2, 1, Some(SECOND)).1.contains("less than or equal to maxVUs (1)"));
+        // Until it is stopped, and nobody there to begin with, are right.
+        assert_eq!(controlled(0, 0, Some(Duration::ZERO)).0.map(|plan| plan.duration()), Some(None));
         let many = [constant(600_000, Some(SECOND)), constant(600_000, Some(SECOND))];
         assert!(compiled(&many, Allow::default()).1.contains("1200000 VUs together"));
     }

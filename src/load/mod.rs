@@ -6,6 +6,7 @@
 //! `tower::Service<Arrival>` that takes one call at a time.
 
 mod compile;
+mod control;
 mod error;
 mod executor;
 mod metronome;
@@ -17,6 +18,7 @@ mod stop;
 mod workers;
 
 pub use compile::{Allow, MAX_DURATION, MAX_RATE, MAX_VUS, MIN_DURATION, compile};
+pub use control::{Control, ControlError, Scale};
 pub use error::{BoxError, LoadError};
 pub use executor::MakeVu;
 pub use pacer::{Pacer, Pause};

@@ -36,6 +36,7 @@ pub(super) enum Model {
     ConstantVus { vus: u32, duration: Option<Duration> },
     RampingVus(VuRamp),
     ArrivalRate(ArrivalRate),
+    ExternallyControlled { vus: u32, max_vus: u32, duration: Option<Duration> },
 }
 
 /// An open model.
@@ -88,6 +89,8 @@ impl LoadPlan {
     #[must_use]
     pub fn useful_workers(&self) -> u64 {
         let useful = |scenario: &ScenarioPlan| match scenario.peak_rate() {
+            // It may be scaled to any number while it runs.
+            _ if matches!(scenario.model, Model::ExternallyControlled { .. }) => u64::from(super::compile::MAX_VUS),
             Some(rate) => (rate / A_WORKERS_RATE).ceil() as u64,
             None => scenario.part.count(u64::from(scenario.model.max_vus())),
         };
@@ -152,7 +155,7 @@ impl ScenarioPlan {
             Model::SharedIterations { max_duration, .. } | Model::PerVuIterations { max_duration, .. } => {
                 Some(*max_duration)
             }
-            Model::ConstantVus { duration, .. } => *duration,
+            Model::ConstantVus { duration, .. } | Model::ExternallyControlled { duration, .. } => *duration,
             Model::RampingVus(ramp) => Some(ramp.duration()),
             Model::ArrivalRate(open) => open.intensity.end(),
         }
@@ -264,6 +267,7 @@ impl Model {
             }
             Self::RampingVus(ramp) => ramp.peak(),
             Self::ArrivalRate(open) => open.max,
+            Self::ExternallyControlled { max_vus, .. } => *max_vus,
         }
     }
 }

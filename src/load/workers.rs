@@ -1,10 +1,12 @@
 //! The worker threads of a run: each with a runtime, VUs, connections and a recorder of its
-//! own. They share the stop signal, the counter of shared iterations, and nothing else.
+//! own. They share the stop signal, an operator's orders, the counter of shared iterations, and
+//! nothing else.
 //!
 //! Each second a worker hands over what it has recorded and goes on with the recorder that
 //! the reporter emptied meanwhile. A reporter that is late delays nobody: the worker goes on
 //! counting into the one it has. The last handover always arrives.
 
+use super::control::Control;
 use super::error::LoadError;
 use super::executor::{self, Bench, Crew, MakeVu, SharedIterations, VuNumbers, Work};
 use super::metronome::Metronome;
@@ -100,6 +102,7 @@ struct Assignment {
     layout: Arc<Layout>,
     start_at: Instant,
     stop: Stop,
+    control: Control,
     progress: Arc<Progress>,
     handovers: mpsc::Sender<Handover>,
     emptied: mpsc::Receiver<Recorder>,
@@ -137,12 +140,14 @@ pub fn start<F, M>(
     layout: Arc<Layout>,
     start_at: Instant,
     stop: Stop,
+    control: Control,
 ) -> Workers
 where
     F: Fn(WorkerContext) -> M + Send + Sync + 'static,
     M: MakeVu,
 {
     let count = workers.clamp(1, MAX_WORKERS);
+    control.begin(start_at);
     let progress = Arc::new(Progress::new(&plan, count, start_at));
     let shared = shared(&plan, count);
     let factory = Arc::new(factory);
@@ -168,6 +173,7 @@ where
             layout: Arc::clone(&layout),
             start_at,
             stop: stop.clone(),
+            control: control.clone(),
             progress: Arc::clone(&progress),
             handovers: sender.clone(),
             emptied: take,
@@ -333,7 +339,9 @@ impl Assignment {
             tallies.push((scenario.id(), Arc::clone(&tally)));
             let part = self.plan.part(index, self.worker, self.workers);
             let crew = Crew::new(&bench, scenario.id(), part, tally);
-            let work = Work { plan: scenario.clone(), shared: Arc::clone(shared), pacer: pacer.clone() };
+            let control = self.control.listen();
+            let work =
+                Work { plan: scenario.clone(), shared: Arc::clone(shared), pacer: pacer.clone(), index, control };
             let (start, stop) = (self.start_at, self.stop.listen());
             scenarios.spawn_local(async move {
                 executor::run(work, crew, start, stop).await;

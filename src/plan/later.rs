@@ -3,7 +3,7 @@
 //! Refused in one place, so that a plan is never half obeyed; a line goes when its part works.
 
 use super::diagnostics::Diagnostics;
-use super::document::{Executor, Ledger, Plan, When};
+use super::document::{Ledger, Plan, When};
 use super::span::Span;
 
 /// Reports each part of a plan that does not work yet.
@@ -12,11 +12,6 @@ pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     correlate(plan, diagnostics);
     guard(plan, diagnostics);
     cleanup(plan, diagnostics);
-    for scenario in &plan.scenarios {
-        if let Executor::ExternallyControlled { .. } = scenario.executor {
-            diagnostics.not_yet(scenario.span, "the executor externally-controlled");
-        }
-    }
     for output in &plan.outputs {
         diagnostics.not_yet(output.span, "`outputs`");
     }

@@ -19,6 +19,7 @@ pub use result::{
     CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, RunMeta, RunReport, Section, TableReport,
     TrendFigures,
 };
+pub(crate) use result::{groups as live_groups, metrics as live_metrics};
 pub use stats::{TrendStatError, TrendStats};
 pub use summary::summary;
 pub use text::{Style, cleanup_text, text};

@@ -275,7 +275,12 @@ pub(super) fn error_counts(errors: &Errors) -> Vec<(&'static str, u64)> {
 }
 
 /// The metrics that have something to say, and all that a threshold names.
-fn metrics(totals: &Totals, thresholds: &Thresholds, stats: &TrendStats, end: Duration) -> Vec<MetricReport> {
+pub(crate) fn metrics(
+    totals: &Totals,
+    thresholds: &Thresholds,
+    stats: &TrendStats,
+    end: Duration,
+) -> Vec<MetricReport> {
     let layout = totals.layout();
     // By parent and name, as k6 sorts them: a metric before its submetrics.
     let mut found = BTreeMap::new();
@@ -312,7 +317,7 @@ fn metrics(totals: &Totals, thresholds: &Thresholds, stats: &TrendStats, end: Du
 }
 
 /// The steps with their checks. The same step of two scenarios is one group, as it is in k6.
-fn groups(totals: &Totals) -> Vec<GroupReport> {
+pub(crate) fn groups(totals: &Totals) -> Vec<GroupReport> {
     let layout = totals.layout();
     let mut groups: Vec<GroupReport> = Vec::new();
     for (at, site) in layout.sites().iter().enumerate() {

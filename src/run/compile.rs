@@ -1,5 +1,6 @@
 //! Lets each room compile its part of the plan; `check` ends here.
 
+use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
 use super::redis;
 use super::undo::UndoPlace;
@@ -9,7 +10,7 @@ use crate::cleanup::{self, CleanupPlan};
 use crate::client;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
-use crate::load::{self, Allow, LoadPlan, Segment, Stop};
+use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
@@ -41,6 +42,8 @@ pub struct Compiled {
     pub(super) workers: NonZeroUsize,
     pub(super) trend_stats: TrendStats,
     pub(super) stop: Stop,
+    pub(super) control: Control,
+    pub(super) board: Arc<Board>,
 }
 
 /// Reads a plan and lets each room compile its part. None where the diagnostics have an error.
@@ -104,7 +107,6 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         undo: None,
         client: client::Shared::new(client),
         program,
-        load,
         thresholds,
         judges,
         intervals: Intervals::prepare(&mut layout),
@@ -114,6 +116,9 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         workers,
         trend_stats: settings.trend_stats,
         stop: Stop::new(),
+        control: Control::new(&load),
+        board: Board::new(&plan.name.value, load.planned_vus()),
+        load,
         plan,
     })
 }

@@ -3,17 +3,19 @@
 //! The order is the promise: the guard admits, cleanup proves that it could work, and only
 //! then the first request leaves; teardown and cleanup follow whatever happened before.
 
+use super::board::Snapshot;
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
 use super::fidelity::{Meter, Used};
+use super::handle::Handle;
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::Reporter;
 use crate::cleanup::{CleanupOutcome, CleanupPlan, Refusal, RefusalKind, Sweeper};
 use crate::client;
 use crate::judge::JudgeReport;
-use crate::load::{self, Ended, Stop, StopReason, WorkerContext};
+use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Layout, Recorder, RecorderHandle, Selector, Totals, Traffic};
 use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
@@ -24,10 +26,6 @@ use tokio::time::Instant;
 /// The time setup gets, and teardown: k6's `setupTimeout` and `teardownTimeout`.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Stops a run from outside.
-#[derive(Clone, Debug)]
-pub struct Handle(Stop);
-
 /// What the load came to.
 struct Load {
     totals: Totals,
@@ -37,33 +35,29 @@ struct Load {
     used: Used,
 }
 
-// === impl Handle ===
-
-impl Handle {
-    /// Starts nothing new, lets what runs finish within 5 s; teardown, cleanup and the summary follow. Exit 105.
-    pub fn stop_by_signal(&self) {
-        self.0.drain(StopReason::Signal);
-    }
-}
-
 // === impl Compiled ===
 
 impl Compiled {
-    /// What stops this run.
+    /// What steers this run.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.stop.clone())
+        Handle { stop: self.stop.clone(), control: self.control.clone(), board: Arc::clone(&self.board) }
     }
 
-    /// Drives the run to its verdict. `show` hears once a second how far it is.
-    ///
-    /// Dropping the future cuts the load off and deletes nothing.
-    pub async fn execute(self, mut show: impl FnMut(&Progress)) -> Completed {
+    /// Ends a run that cannot begin for a reason of the caller's, with `exit`; where the guard or cleanup would have
+    /// refused it, that is told, too.
+    pub async fn give_up(self, exit: Exit, problem: String) -> Completed {
         let mut findings = Findings::default();
-        show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        self.admit(&mut findings).await;
+        findings.add(exit, problem);
+        findings.complete(None)
+    }
+
+    /// Asks the guard and the database. False where the run must not begin.
+    async fn admit(&self, findings: &mut Findings) -> bool {
         if let Err(refusal) = self.guard.admit(&self.plan) {
             findings.add(Exit::Refused, format!("refused to start: {refusal}\n    hint: {}", refusal.hint()));
-            return findings.complete(None);
+            return false;
         }
         if let Some(cleanup) = &self.cleanup
             && let Err(refusal) = preflight(cleanup.clone()).await
@@ -74,10 +68,39 @@ impl Compiled {
                 RefusalKind::Guard | RefusalKind::Unable => Exit::Refused,
             };
             findings.add(exit, format!("refused to start: cleanup: {}", explain(&refusal)));
-            return findings.complete(None);
+            return false;
         }
         if let Some((exit, problem)) = self.preflight_redis().await {
             findings.add(exit, problem);
+            return false;
+        }
+        true
+    }
+
+    /// Waits where the run was asked to start paused, as in k6 before setup.
+    async fn wait_for_resume(&self, show: &mut impl FnMut(&Progress)) {
+        if self.control.is_paused() {
+            show(&Progress { phase: Phase::Paused, paused: true, ..Progress::default() });
+            tokio::select! {
+                () = self.control.resumed() => {}
+                () = self.stop.stopped() => {}
+            }
+        }
+    }
+
+    /// Drives the run to its verdict. `show` hears once a second how far it is.
+    ///
+    /// Dropping the future cuts the load off and deletes nothing.
+    pub async fn execute(self, mut show: impl FnMut(&Progress)) -> Completed {
+        let mut findings = Findings::default();
+        let _ended = self.board.until_end();
+        let board = Arc::clone(&self.board);
+        let mut show = move |progress: &Progress| {
+            board.enter(progress.phase.into());
+            show(progress);
+        };
+        show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        if !self.admit(&mut findings).await {
             return findings.complete(None);
         }
         let (correlation, feed) = match self.correlate().await {
@@ -94,11 +117,16 @@ impl Compiled {
                 return findings.complete(None);
             }
         };
+        self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
-        let ready = self.phase(Phase::Setup, &mut around, &mut findings).await;
-        self.undo_leftovers(&mut findings).await;
+        // Stopped before anything was sent: then nothing is.
+        let begun = self.stop.reason().is_none();
+        let ready = begun && self.phase(Phase::Setup, &mut around, &mut findings).await;
+        if begun {
+            self.undo_leftovers(&mut findings).await;
+        }
         let loaded = ready && self.stop.reason().is_none();
         if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
             feed.tell(recorder.take_stream()).await;
@@ -114,8 +142,10 @@ impl Compiled {
         };
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
-        self.phase(Phase::Teardown, &mut around, &mut findings).await;
-        self.undo_created(&mut findings).await;
+        if begun {
+            self.phase(Phase::Teardown, &mut around, &mut findings).await;
+            self.undo_created(&mut findings).await;
+        }
         let Load { mut totals, duration, used } = load;
         for recorder in &mut around {
             totals.merge(recorder);
@@ -123,6 +153,7 @@ impl Compiled {
                 feed.tell(recorder.take_stream()).await;
             }
         }
+        self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
         let cleanup = self.sweep(&mut show, &mut findings).await;
@@ -141,8 +172,10 @@ impl Compiled {
         let failed = self.thresholds.judge(&totals, duration).iter().any(|threshold| threshold.failed());
         let verdict = Verdict::of(fidelity.valid, failed || judge.failed());
         findings.exit(verdict.exit());
-        if self.stop.reason() == Some(StopReason::Signal) {
-            findings.exit(Exit::Signal);
+        match self.stop.reason() {
+            Some(StopReason::Signal) => findings.exit(Exit::Signal),
+            Some(StopReason::Control) => findings.exit(Exit::Stopped),
+            _ => {}
         }
         let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration };
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
@@ -185,12 +218,21 @@ impl Compiled {
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
         let factory = move |context: WorkerContext| vus(&client, &program, context);
         let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
-        let mut workers = load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop);
+        let control = self.control.clone();
+        let mut workers =
+            load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop, control);
         let mut totals = Totals::new(layout, start);
         let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
         if let Some(handovers) = workers.reporter() {
-            let reporter =
-                Reporter { totals: &mut totals, thresholds: &self.thresholds, stop: &self.stop, feed, names: &names };
+            let reporter = Reporter {
+                totals: &mut totals,
+                thresholds: &self.thresholds,
+                stop: &self.stop,
+                control: &self.control,
+                board: &self.board,
+                feed,
+                names: &names,
+            };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
                 findings.note(format!("stopped early: {} {} failed", threshold.metric, threshold.expression));
             }

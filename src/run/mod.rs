@@ -2,24 +2,30 @@
 //!
 //! Everything that rooms must not know of each other meets here and nowhere else.
 
+mod board;
 mod compile;
 mod completed;
 mod correlate;
 mod drive;
 mod fidelity;
+mod handle;
 mod local;
 mod overrides;
 mod progress;
+mod recent;
 mod redis;
 mod reporter;
 pub mod resources;
 mod settings;
 mod undo;
 
+pub use board::{Family, Series, Snapshot, Stage};
 pub use compile::{Compiled, check, compile};
 pub use completed::{Completed, chain};
-pub use drive::{Handle, explain};
+pub use drive::explain;
+pub use handle::{Handle, Status};
 pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
+pub use recent::Pulse;
 pub use settings::{Settings, Source};
 pub use undo::{Leftovers, UndoError, Undone};

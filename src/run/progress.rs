@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Progress {
     /// Where the run is.
     pub phase: Phase,
+    /// Whether an operator holds the load.
+    pub paused: bool,
     /// The scenarios, in the order of the plan.
     pub scenarios: Vec<ScenarioProgress>,
 }
@@ -17,6 +19,8 @@ pub enum Phase {
     /// The guard and the database are asked.
     #[default]
     Preflight,
+    /// It was asked to start paused, and waits to be resumed.
+    Paused,
     /// The setup steps run.
     Setup,
     /// The scenarios run.

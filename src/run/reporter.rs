@@ -1,9 +1,11 @@
 //! The one reporter of a run: merges what the workers hand over, judges the thresholds that
 //! abort, says how far the run has come.
 
+use super::board::{Board, Snapshot};
 use super::correlate::Feed;
 use super::progress::{Phase, Progress, ScenarioProgress};
-use crate::load::{self, Stop, StopReason};
+use super::recent::Recent;
+use crate::load::{self, Control, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,8 @@ pub(super) struct Reporter<'a> {
     pub(super) stop: &'a Stop,
     /// Who wants to hear of each thing that happened.
     pub(super) feed: Option<&'a Feed>,
+    pub(super) control: &'a Control,
+    pub(super) board: &'a Board,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
     pub(super) names: &'a [(String, Selector)],
 }
@@ -42,6 +46,8 @@ impl Reporter<'_> {
         let mut aborted = None;
         let mut tick = 0;
         let mut before: Vec<u64> = vec![0; self.names.len()];
+        let mut recent = Recent::new(self.totals.start());
+        let mut asked = self.board.open(Arc::clone(&progress));
         loop {
             tokio::select! {
                 handover = handovers.receive() => {
@@ -53,9 +59,16 @@ impl Reporter<'_> {
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
                 }
+                Some(question) = asked.recv() => {
+                    let snapshot = Arc::new(self.look(Some(&recent)));
+                    self.board.keep(Arc::clone(&snapshot));
+                    // Who asked may have gone.
+                    let _ = question.send(snapshot);
+                }
                 _ = ticks.tick() => {
                     tick += 1;
                     self.totals.sample_vus();
+                    recent.sample(self.totals);
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {
                         aborted = self.judge();
@@ -64,7 +77,14 @@ impl Reporter<'_> {
             }
         }
         self.totals.sample_vus();
+        self.board.close(self.look(None));
         aborted
+    }
+
+    /// The figures of now.
+    fn look(&self, recent: Option<&Recent>) -> Snapshot {
+        let elapsed = Instant::now().saturating_duration_since(self.totals.start());
+        Snapshot::of(self.totals, self.thresholds, recent, elapsed)
     }
 
     /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
@@ -112,6 +132,6 @@ impl Reporter<'_> {
                 }
             })
             .collect();
-        Progress { phase: Phase::Load, scenarios }
+        Progress { phase: Phase::Load, paused: self.control.is_paused(), scenarios }
     }
 }

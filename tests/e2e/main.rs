@@ -16,6 +16,7 @@ mod accounts;
 mod arrivals;
 mod clocks;
 mod commands;
+mod control;
 mod correlate;
 mod demo;
 mod docs;

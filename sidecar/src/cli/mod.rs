@@ -65,6 +65,22 @@ Example:
 With this as the first line of a plan, editors complete its keys and mark mistakes:
   # yaml-language-server: $schema=pacecar.schema.json";
 
+const STEER_HELP: &str = "\
+Examples:
+  pacecar status
+  pacecar pause --address 127.0.0.1:7000
+  PACECAR_TOKEN=… pacecar stop -a 10.1.2.3:6565
+
+With PACECAR_TOKEN set, it is sent. Exits with 0 where the run took it, else with 104.";
+
+const SCALE_HELP: &str = "\
+Examples:
+  pacecar scale --vus 20
+  pacecar scale --vus 50 --max 100
+
+Of the first scenario whose executor is externally-controlled. More VUs than `maxVUs` need --max;
+fewer than the plan's own `maxVUs` it cannot be. Exits with 0 where the run took it, else with 104.";
+
 const DEMO_HELP: &str = "\
 Examples:
   pacecar demo            a run with its cleanup, in less than a minute; only its report is left
@@ -99,16 +115,21 @@ pub(crate) enum Command {
     Merge(LaterArgs),
     /// Render a result again as text or HTML (not yet)
     Report(LaterArgs),
-    /// What a running pacecar is doing (not yet)
-    Status(LaterArgs),
-    /// Pause a running pacecar (not yet)
-    Pause(LaterArgs),
-    /// Resume a running pacecar (not yet)
-    Resume(LaterArgs),
-    /// Change the VUs of a running pacecar (not yet)
-    Scale(LaterArgs),
-    /// Stop a running pacecar (not yet)
-    Stop(LaterArgs),
+    /// What a running pacecar is doing, as `k6 status` prints it
+    #[command(after_help = STEER_HELP)]
+    Status(SteerArgs),
+    /// Pause a running pacecar: what runs is finished, nothing new starts
+    #[command(after_help = STEER_HELP)]
+    Pause(SteerArgs),
+    /// Resume a paused pacecar
+    #[command(after_help = STEER_HELP)]
+    Resume(SteerArgs),
+    /// Change the VUs of a running externally-controlled scenario
+    #[command(after_help = SCALE_HELP)]
+    Scale(ScaleArgs),
+    /// Stop a running pacecar: teardown, cleanup and summary follow; it exits with 103
+    #[command(after_help = STEER_HELP)]
+    Stop(SteerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -159,6 +180,33 @@ pub(crate) struct DemoArgs {
     /// An API in the sample API's place: a program that listens on 127.0.0.1:$PORT and uses $DATABASE_URL
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// Which running pacecar is meant.
+#[derive(Debug, Args)]
+pub(crate) struct SteerArgs {
+    /// Where the running pacecar listens
+    #[arg(
+        short,
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:6565",
+        hide_env = true,
+        env = "PACECAR_ADDRESS"
+    )]
+    pub(crate) address: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// VUs that are to iterate
+    #[arg(short = 'u', long, value_name = "N", hide_env = true, env = "PACECAR_VUS", required_unless_present = "max")]
+    pub(crate) vus: Option<u32>,
+    /// VUs that there are to be, to iterate
+    #[arg(short, long, value_name = "N", hide_env = true, env = "PACECAR_MAX")]
+    pub(crate) max: Option<u32>,
+    #[command(flatten)]
+    pub(crate) steer: SteerArgs,
 }
 
 /// What a command that does not work yet is given.

@@ -131,17 +131,17 @@ pub(crate) struct RunArgs {
         help_heading = "Machine"
     )]
     pub(crate) execution_segment_sequence: Option<String>,
-    /// Start paused (not yet)
-    #[arg(long, hide_env = true, env = "PACECAR_PAUSED", value_parser = FalseyValueParser::new(), help_heading = "Machine")]
+    /// Start paused: before setup, until `pacecar resume`
+    #[arg(long, hide_env = true, env = "PACECAR_PAUSED", value_parser = FalseyValueParser::new(), help_heading = "Control")]
     pub(crate) paused: bool,
-    /// Stay up after the end (not yet)
-    #[arg(long, hide_env = true, env = "PACECAR_LINGER", value_parser = FalseyValueParser::new(), help_heading = "Machine")]
+    /// After the end keep the address up until stopped
+    #[arg(long, hide_env = true, env = "PACECAR_LINGER", value_parser = FalseyValueParser::new(), help_heading = "Control")]
     pub(crate) linger: bool,
-    /// Where the control API listens (not yet)
-    #[arg(long, value_name = "HOST:PORT", hide_env = true, env = "PACECAR_ADDRESS", help_heading = "Machine")]
+    /// Where the control API and the live page listen; 127.0.0.1:6565 by default, port 0 is a free one
+    #[arg(short, long, value_name = "HOST:PORT", hide_env = true, env = "PACECAR_ADDRESS", help_heading = "Control")]
     pub(crate) address: Option<String>,
-    /// Where health and metrics listen (not yet)
-    #[arg(long, value_name = "HOST:PORT", hide_env = true, env = "PACECAR_METRICS_ADDRESS", help_heading = "Machine")]
+    /// Where /healthz, /readyz and /metrics listen for others, without a token
+    #[arg(long, value_name = "HOST:PORT", hide_env = true, env = "PACECAR_METRICS_ADDRESS", help_heading = "Control")]
     pub(crate) metrics_address: Option<String>,
 }
 
@@ -155,10 +155,6 @@ impl RunArgs {
             (!self.outputs.is_empty(), "--out"),
             (self.result.is_some(), "--result"),
             (self.report.is_some(), "--report"),
-            (self.paused, "--paused"),
-            (self.linger, "--linger"),
-            (self.address.is_some(), "--address"),
-            (self.metrics_address.is_some(), "--metrics-address"),
         ]
         .into_iter()
         .filter_map(|(given, name)| given.then_some(name))

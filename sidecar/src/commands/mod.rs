@@ -6,6 +6,8 @@ pub(crate) mod demo;
 mod plan;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod steer;
 
 use pacecar::semconv::RunId;
 

@@ -1,6 +1,7 @@
 //! `pacecar run`: one finite run.
 
 use super::plan::{self, PlanFile};
+use super::serve::{Control, Serving};
 use crate::cli::{RunArgs, assignments};
 use crate::progress::ProgressLines;
 use crate::signals::StopSignals;
@@ -18,10 +19,11 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
         output::error(&format!("{}: not yet", later.join(", ")));
         return Exit::InvalidPlan;
     }
-    let settings = match settings(&args) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            for problem in problems {
+    let control = Control::read(args.address.as_deref(), args.metrics_address.as_deref());
+    let (settings, control) = match (settings(&args), control) {
+        (Ok(settings), Ok(control)) => (settings, control),
+        (settings, control) => {
+            for problem in settings.err().into_iter().chain(control.err()).flatten() {
                 output::error(&problem);
             }
             return Exit::InvalidPlan;
@@ -35,7 +37,37 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     output::message(&diagnostics.to_string());
     let Some(compiled) = compiled else { return Exit::InvalidPlan };
     let summary_export = args.summary_export.clone().or_else(|| compiled.summary_file());
-    drive(compiled, args.quiet, summary_export).await
+    let bound = match control.bind() {
+        Ok(bound) => bound,
+        Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, None),
+    };
+    let handle = compiled.handle();
+    let serving = match bound.serve(handle.clone()) {
+        Ok(serving) => serving,
+        Err(exit) => return exit,
+    };
+    if args.paused {
+        // Nobody could have paused it before.
+        let _ = handle.pause();
+    }
+    // From before the end on: a signal between the two must not be lost.
+    let signals = args.linger.then(StopSignals::install);
+    let exit = drive(compiled, args.quiet, summary_export).await;
+    if let Some(Ok(signals)) = signals
+        && handle.ran_by_itself()
+    {
+        linger(&serving, signals).await;
+    }
+    exit
+}
+
+/// Keeps the address up until a signal, or until somebody stops it through the address.
+async fn linger(serving: &Serving, mut signals: StopSignals) {
+    output::message("pacecar: the run is over; the control address stays until Ctrl-C or `pacecar stop`\n");
+    tokio::select! {
+        () = signals.next() => {}
+        () = serving.stopped() => {}
+    }
 }
 
 /// Drives a compiled plan, with progress and signals, and prints its summary.

@@ -6,16 +6,16 @@
 //! made at once and that arrival is its first.
 
 use super::backlog::Backlog;
-use super::crew::{Attempt, Crew, MakeVu};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
 use super::curtain::{Phase, Seat};
-use crate::load::pacer::Pacer;
+use crate::load::pacer::{Pacer, Pause};
 use crate::load::plan::ArrivalRate;
 use crate::load::schedule::ArrivalSchedule;
 use crate::measure::Arrival;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::task::JoinSet;
@@ -54,11 +54,10 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
     let mut pause = pacer.pause(start);
     let mut missed = None;
     for next in schedule.by_ref() {
-        let due = start + next.offset;
-        if !wait_for(crew, seat, &mut pause, due).await {
+        let Some(due) = wait_for(crew, seat, &mut pause, start + next.offset).await else {
             missed = Some(next);
             break;
-        }
+        };
         scheduled += 1;
         let free = {
             let mut free = pool.free.borrow_mut();
@@ -86,9 +85,10 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
     }
     // Stopped: what had come due by then, and was not started, could not start.
     let stopped = crew.stopped_at().unwrap_or_else(Instant::now);
-    for next in missed.into_iter().chain(schedule).take_while(|next| missed.is_some() && start + next.offset < stopped)
-    {
-        let due = start + next.offset;
+    // What a pause kept from being due was not.
+    let stopped = crew.curtain.held().map_or(stopped, |since| since.min(stopped));
+    let dues = missed.into_iter().chain(schedule).map(|next| crew.curtain.moved(start + next.offset));
+    for due in dues.take_while(|due| missed.is_some() && *due < stopped) {
         scheduled += 1;
         let idle = pool.free.borrow().len() as u64 + (most - made);
         pool.backlog.borrow_mut().decides(due, stopped, idle, most);
@@ -101,26 +101,26 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
     }
     crew.recorder.iterations_scheduled(crew.scenario, scheduled);
     if open.to_the_end && missed.is_none() {
-        crew.until(seat, Phase::Over, None, pin!(pending::<()>())).await;
+        crew.until(seat, Phase::Over, &mut OwnEnd::Never, pin!(pending::<()>())).await;
     }
     pool.closed.set(true);
     crew.curtain.wake_all();
     crew.join(tasks).await;
 }
 
-/// Waits until `due`; false where the scenario is stopped first. That its time is over is no
-/// reason to give up: what was due before that and is late still starts.
-async fn wait_for<M: MakeVu>(crew: &Crew<M>, seat: Seat, pause: &mut crate::load::pacer::Pause, due: Instant) -> bool {
+/// Waits until what is planned for `due` is due, and answers when that was; none where the scenario is
+/// stopped first. That its time is over is no reason to give up: what was due before that and is late
+/// still starts.
+async fn wait_for<M: MakeVu>(crew: &Crew<M>, seat: Seat, pause: &mut Pause, due: Instant) -> Option<Instant> {
     if crew.curtain.phase() >= Phase::Stopped {
-        return false;
+        return None;
     }
-    if Instant::now() >= due {
+    if crew.curtain.has_come(due) {
         // Behind: VUs, timers and signals must have their turn all the same.
         tokio::task::coop::consume_budget().await;
-        return true;
+        return Some(crew.curtain.moved(due));
     }
-    pause.reset(due);
-    crew.until(seat, Phase::Stopped, None, Pin::new(pause)).await.is_some()
+    crew.reach(seat, Phase::Stopped, pause, due).await
 }
 
 /// One VU: iterates whenever it is handed an arrival.
@@ -134,7 +134,8 @@ async fn play<M: MakeVu>(crew: Rc<Crew<M>>, pool: Rc<Pool>, desk: Rc<Desk>) {
         };
         let attempt = match vu {
             Some(mut vu) => {
-                let attempt = crew.iterate_at(&mut vu, desk.seat, arrival, Some(place), None, Phase::Cut).await;
+                let attempt =
+                    crew.iterate_at(&mut vu, desk.seat, arrival, Some(place), &mut OwnEnd::Never, Phase::Cut).await;
                 kept = Some(vu);
                 attempt
             }

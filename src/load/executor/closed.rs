@@ -1,29 +1,38 @@
 //! The loop of a VU in a closed model: one iteration after the other.
 
-use super::crew::{Attempt, Crew, MakeVu};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
 use super::curtain::{Phase, Seat};
 use crate::measure::Arrival;
-use std::pin::Pin;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 /// Iterates until `next` has no number left, `end`, or the scenario's end. An iteration is due
 /// when the one before it ended. The first one is due at `due`: when its VU is there, for a closed model has no schedule
 /// that it could miss. A thousand VUs that are wanted at one instant come one after the other, here as in k6; were
-/// they all due at that instant, such a start alone would count as lag. Says how the last attempt went.
+/// they all due at that instant, such a start alone would count as lag. After a pause the
+/// next one is due when that is over. `end` is a planned time. Says how the last attempt went.
 pub(super) async fn iterate_while<M: MakeVu>(
     crew: &Crew<M>,
     vu: &mut M::Vu,
     seat: Seat,
     mut due: Instant,
     end: Option<Instant>,
-    mut cut_at: Option<Pin<&mut Sleep>>,
+    own_end: &mut OwnEnd,
     mut next: impl FnMut() -> Option<u64>,
 ) -> Attempt {
     // `due` is the time at which the last iteration ended: no need to ask the clock again.
-    while crew.curtain.phase() == Phase::Open && end.is_none_or(|end| due < end) {
+    loop {
+        if crew.curtain.held().is_some() {
+            if !crew.released(seat, Phase::Over).await {
+                break;
+            }
+            due = due.max(crew.curtain.resumed().unwrap_or(due));
+        }
+        if crew.curtain.phase() != Phase::Open || end.is_some_and(|end| due >= crew.curtain.moved(end)) {
+            break;
+        }
         let Some(number) = next() else { break };
         let arrival = Arrival { due, number };
-        match crew.iterate(vu, seat, arrival, cut_at.as_mut().map(Pin::as_mut), Phase::Over).await {
+        match crew.iterate(vu, seat, arrival, own_end, Phase::Over).await {
             Attempt::Finished(ended) => due = ended,
             over => return over,
         }

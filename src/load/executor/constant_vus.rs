@@ -1,7 +1,7 @@
 //! `constant-vus`: so many VUs iterate for so long.
 
 use super::closed::iterate_while;
-use super::crew::{Crew, MakeVu};
+use super::crew::{Crew, MakeVu, OwnEnd};
 use std::rc::Rc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,7 +14,8 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, end: Option<Ins
             let _active = crew.active();
             let seat = crew.curtain.seat();
             if let Some(mut vu) = crew.make(seat).await {
-                iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, || Some(crew.number())).await;
+                iterate_while(&crew, &mut vu, seat, Instant::now(), end, &mut OwnEnd::Never, || Some(crew.number()))
+                    .await;
             }
         });
     }

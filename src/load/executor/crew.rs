@@ -2,6 +2,7 @@
 
 use super::curtain::{Curtain, Phase, Seat};
 use crate::load::error::{BoxError, LoadError};
+use crate::load::pacer::Pause;
 use crate::load::progress::Tally;
 use crate::load::schedule::Stripes;
 use crate::load::stop::{Phase as StopPhase, Stop, StopReason};
@@ -12,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 use tower::Service;
 
@@ -78,6 +79,17 @@ pub(super) enum Attempt {
     CutOff,
 }
 
+/// A VU's own end, beside the scenario's.
+#[derive(Debug)]
+pub(super) enum OwnEnd {
+    /// It has none.
+    Never,
+    /// At a planned time.
+    At(Instant, Pin<Box<Sleep>>),
+    /// Where no more than so many VUs are wanted: its number, from 0, is not below.
+    Unwanted(Rc<Cell<u64>>, u64),
+}
+
 // === impl VuNumbers ===
 
 impl VuNumbers {
@@ -124,7 +136,7 @@ impl<M: MakeVu> Crew<M> {
             let making = self.maker.borrow_mut().call(vu);
             making.await.map_err(Into::<BoxError>::into)
         });
-        match self.until(seat, Phase::Cut, None, made).await? {
+        match self.until(seat, Phase::Cut, &mut OwnEnd::Never, made).await? {
             Ok(vu) => Some(vu),
             Err(source) => {
                 self.fail(LoadError::MakeVu { worker: self.worker, source });
@@ -133,16 +145,16 @@ impl<M: MakeVu> Crew<M> {
         }
     }
 
-    /// One iteration, from being due to being counted. `cut_at` is this VU's own end, beside the scenario's.
+    /// One iteration, from being due to being counted.
     pub(super) async fn iterate(
         &self,
         vu: &mut M::Vu,
         seat: Seat,
         arrival: Arrival,
-        mut cut_at: Option<Pin<&mut Sleep>>,
+        own_end: &mut OwnEnd,
         give_up: Phase,
     ) -> Attempt {
-        self.iterate_at(vu, seat, arrival, None, cut_at.as_mut().map(Pin::as_mut), give_up).await
+        self.iterate_at(vu, seat, arrival, None, own_end, give_up).await
     }
 
     /// As [`iterate`](Self::iterate); `place` is the number in its schedule that an arrival of an open model has.
@@ -152,12 +164,12 @@ impl<M: MakeVu> Crew<M> {
         seat: Seat,
         arrival: Arrival,
         place: Option<u64>,
-        mut cut_at: Option<Pin<&mut Sleep>>,
+        own_end: &mut OwnEnd,
         give_up: Phase,
     ) -> Attempt {
         let ready = {
             let ready = pin!(poll_fn(|cx| vu.poll_ready(cx)));
-            self.until(seat, give_up, cut_at.as_mut().map(Pin::as_mut), ready).await
+            self.until(seat, give_up, own_end, ready).await
         };
         match ready {
             Some(Ok(())) => {}
@@ -171,7 +183,7 @@ impl<M: MakeVu> Crew<M> {
         }
         let finished = {
             let call = pin!(vu.call(arrival));
-            self.until(seat, Phase::Cut, cut_at, call).await
+            self.until(seat, Phase::Cut, own_end, call).await
         };
         let due = arrival.due;
         match finished {
@@ -196,16 +208,57 @@ impl<M: MakeVu> Crew<M> {
         &self,
         seat: Seat,
         phase: Phase,
-        mut cut_at: Option<Pin<&mut Sleep>>,
+        own_end: &mut OwnEnd,
         mut future: Pin<&mut F>,
     ) -> Option<F::Output> {
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            let own_end = cut_at.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
-            if own_end || self.curtain.phase() >= phase {
+            if own_end.is_there(&self.curtain, cx) || self.curtain.phase() >= phase {
                 return Poll::Ready(None);
+            }
+            self.curtain.listen(seat, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for a planned time of the scenario, however often a pause moves it. Answers when that was; none where
+    /// `phase` is there first.
+    pub(super) async fn reach(&self, seat: Seat, phase: Phase, pause: &mut Pause, planned: Instant) -> Option<Instant> {
+        let mut armed = None;
+        poll_fn(|cx| {
+            let at = self.curtain.moved(planned);
+            if self.curtain.held().is_none_or(|since| at < since) {
+                if armed.replace(at) != Some(at) {
+                    pause.reset(at);
+                }
+                if Pin::new(&mut *pause).poll(cx).is_ready() {
+                    return Poll::Ready(Some(at));
+                }
+            }
+            if self.curtain.phase() >= phase {
+                return Poll::Ready(None);
+            }
+            self.curtain.listen(seat, cx.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits until no operator holds the scenario; the VU is not at work meanwhile. False where `phase` is there first.
+    pub(super) async fn released(&self, seat: Seat, phase: Phase) -> bool {
+        if self.curtain.held().is_none() {
+            return true;
+        }
+        let _idle = Idle::new(&self.tally);
+        poll_fn(|cx| {
+            if self.curtain.phase() >= phase {
+                return Poll::Ready(false);
+            }
+            if self.curtain.held().is_none() {
+                return Poll::Ready(true);
             }
             self.curtain.listen(seat, cx.waker());
             Poll::Pending
@@ -263,6 +316,48 @@ impl<M> Crew<M> {
     pub(super) fn active(&self) -> Active<'_> {
         self.tally.active.add(1);
         Active(&self.tally)
+    }
+}
+
+// === impl OwnEnd ===
+
+impl OwnEnd {
+    pub(super) fn at(planned: Instant) -> Self {
+        Self::At(planned, Box::pin(tokio::time::sleep_until(planned)))
+    }
+
+    /// Whether it is there; where it is a time, the task is woken then.
+    fn is_there(&mut self, curtain: &Curtain, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Unwanted(wanted, number) => *number >= wanted.get(),
+            // A pause holds it up as it does everything that is planned.
+            Self::At(..) if curtain.held().is_some() => false,
+            Self::At(planned, sleep) => {
+                let at = curtain.moved(*planned);
+                if sleep.deadline() != at {
+                    sleep.as_mut().reset(at);
+                }
+                sleep.as_mut().poll(cx).is_ready()
+            }
+        }
+    }
+}
+
+/// A VU that waits for the end of a pause: none that is at work.
+#[derive(Debug)]
+struct Idle<'a>(&'a Tally);
+
+impl<'a> Idle<'a> {
+    fn new(tally: &'a Tally) -> Self {
+        tally.active.sub(1);
+        Self(tally)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.active.add(1);
     }
 }
 

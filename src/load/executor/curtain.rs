@@ -1,8 +1,10 @@
 //! When a scenario ends on one worker, and who must hear of it.
 //!
 //! Nobody sleeps until the end by itself: an iteration that waits for its answer leaves its
-//! waker here, once, and costs nothing more. One watcher moves the phase on and wakes all.
+//! waker here, once, and costs nothing more. One watcher moves the phase on and wakes all; it
+//! also carries an operator's pause, which moves every planned time of the scenario.
 
+use crate::load::control::{ControlListener, PauseState};
 use crate::load::stop::{Phase as Stopped, Stop, StopListener};
 use std::cell::{Cell, RefCell};
 use std::task::Waker;
@@ -26,6 +28,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Curtain {
     phase: Cell<Phase>,
+    pause: Cell<PauseState>,
     wakers: RefCell<Vec<Option<Waker>>>,
 }
 
@@ -35,11 +38,44 @@ pub(super) struct Seat(usize);
 
 impl Curtain {
     pub(super) const fn new() -> Self {
-        Self { phase: Cell::new(Phase::Open), wakers: RefCell::new(Vec::new()) }
+        Self {
+            phase: Cell::new(Phase::Open),
+            pause: Cell::new(PauseState { since: None, shift: Duration::ZERO, resumed: None }),
+            wakers: RefCell::new(Vec::new()),
+        }
     }
 
     pub(super) const fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// Since when an operator holds the scenario; none where it runs.
+    pub(super) const fn held(&self) -> Option<Instant> {
+        self.pause.get().since
+    }
+
+    /// When the last pause ended.
+    pub(super) const fn resumed(&self) -> Option<Instant> {
+        self.pause.get().resumed
+    }
+
+    /// When a planned time is, after the pauses that are over.
+    pub(super) fn moved(&self, planned: Instant) -> Instant {
+        planned + self.pause.get().shift
+    }
+
+    /// Whether a planned time was there before the pause that lasts, or is there now.
+    pub(super) fn has_come(&self, planned: Instant) -> bool {
+        let at = self.moved(planned);
+        // What falls on the instant of the pause falls into it: a run that starts paused starts nothing.
+        at <= Instant::now() && self.held().is_none_or(|since| at < since)
+    }
+
+    /// Takes over what an operator wants.
+    pub(super) fn obey(&self, pause: PauseState) {
+        if self.pause.replace(pause) != pause {
+            self.wake_all();
+        }
     }
 
     pub(super) fn seat(&self) -> Seat {
@@ -76,12 +112,25 @@ impl Curtain {
         self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
     }
 
-    /// Moves the phase on as time and the stop signal say. Never ends by itself.
-    pub(super) async fn watch(&self, end: Option<Instant>, graceful: Duration, mut stop: StopListener) {
+    /// Moves the phase on as time, the operator and the stop signal say. Never ends by itself.
+    pub(super) async fn watch(
+        &self,
+        end: Option<Instant>,
+        graceful: Duration,
+        mut stop: StopListener,
+        control: ControlListener,
+    ) {
+        let mut orders = control.clone();
+        let held = async {
+            loop {
+                self.obey(orders.current().pause);
+                orders.changed().await;
+            }
+        };
         let over = async {
             match end {
                 Some(end) => {
-                    sleep_until(end).await;
+                    let end = reached(end, control).await;
                     self.go_to(Phase::Over);
                     sleep_until(end + graceful).await;
                     self.go_to(Phase::Cut);
@@ -102,6 +151,24 @@ impl Curtain {
             self.go_to(Phase::Cut);
             std::future::pending::<()>().await;
         };
-        tokio::join!(over, stopped);
+        tokio::join!(held, over, stopped);
+    }
+}
+
+/// Waits until a planned time is there, however often it is moved. Answers when that was.
+async fn reached(planned: Instant, mut control: ControlListener) -> Instant {
+    loop {
+        let PauseState { since, shift, .. } = control.current().pause;
+        let there = async {
+            match since {
+                Some(_) => std::future::pending().await,
+                None => sleep_until(planned + shift).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = there => return planned + shift,
+            () = control.changed() => {}
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `per-vu-iterations`: each VU does so many iterations. What is left at `maxDuration` is dropped.
 
 use super::closed::iterate_while;
-use super::crew::{Attempt, Crew, MakeVu};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
 use super::curtain::Phase;
 use std::rc::Rc;
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, iterations: u64
                 left = left.checked_sub(1)?;
                 Some(crew.number())
             };
-            let last = iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, next).await;
+            let last = iterate_while(&crew, &mut vu, seat, Instant::now(), end, &mut OwnEnd::Never, next).await;
             drop((vu, active));
             let left = left + u64::from(last == Attempt::NotStarted);
             // As in k6, a run that is stopped drops nothing: nobody will ask for the rest.
@@ -35,6 +35,6 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, vus: u32, iterations: u64
 impl<M: MakeVu> Crew<M> {
     /// Whether the scenario ran out of time, rather than being stopped.
     pub(super) fn over(&self, end: Instant) -> bool {
-        !self.stopped() && (self.curtain.phase() >= Phase::Over || Instant::now() >= end)
+        !self.stopped() && (self.curtain.phase() >= Phase::Over || self.curtain.has_come(end))
     }
 }

@@ -1,14 +1,13 @@
 //! `ramping-vus`: the number of VUs follows the stages. Each VU knows its own times.
 
 use super::closed::iterate_while;
-use super::crew::{Attempt, Crew, MakeVu};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
 use super::curtain::Phase;
 use crate::load::pacer::Pacer;
 use crate::load::schedule::{VuRamp, VuSpan};
-use std::pin::pin;
 use std::rc::Rc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, ramp: &VuRamp, start: Instant, pacer: &Pacer) {
     let mut tasks = JoinSet::new();
@@ -22,26 +21,23 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, ramp: &VuRamp, start: Ins
 /// One VU, through all of its times.
 async fn play<M: MakeVu>(crew: Rc<Crew<M>>, spans: Vec<VuSpan>, start: Instant, pacer: Pacer) {
     let seat = crew.curtain.seat();
-    let mut cut_at = pin!(sleep_until(start));
+    let mut pause = pacer.pause(start);
     let mut kept: Option<M::Vu> = None;
     let mut ended = start;
     for span in spans {
-        let on = start + span.on;
-        if crew.until(seat, Phase::Over, None, pin!(pacer.pause(on))).await.is_none() {
-            return;
-        }
+        let Some(on) = crew.reach(seat, Phase::Over, &mut pause, start + span.on).await else { return };
         let _active = crew.active();
         let made = match kept.take() {
             Some(vu) => Some(vu),
             None => crew.make(seat).await,
         };
         let Some(mut vu) = made else { return };
-        cut_at.as_mut().reset(start + span.cut);
+        let mut cut = OwnEnd::at(start + span.cut);
         let off = Some(start + span.off);
         let next = || Some(crew.number());
         // Where it is wanted again while its last iteration still ran, it goes on from there.
         let due = if ended > on { ended } else { Instant::now() };
-        match iterate_while(&crew, &mut vu, seat, due, off, Some(cut_at.as_mut()), next).await {
+        match iterate_while(&crew, &mut vu, seat, due, off, &mut cut, next).await {
             Attempt::Finished(at) => ended = at,
             Attempt::NotStarted => {}
             // A VU whose call was dropped may hold half of something: the next time gets a fresh one.

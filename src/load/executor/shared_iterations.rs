@@ -2,7 +2,7 @@
 //! fast ones more. What is left at `maxDuration` is dropped.
 
 use super::closed::iterate_while;
-use super::crew::{Attempt, Crew, MakeVu};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
 use crate::load::schedule::Stripes;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,7 +65,9 @@ pub(super) async fn run<M: MakeVu>(
             let _active = crew.active();
             let seat = crew.curtain.seat();
             if let Some(mut vu) = crew.make(seat).await {
-                let last = iterate_while(&crew, &mut vu, seat, Instant::now(), end, None, || shared.take()).await;
+                let last =
+                    iterate_while(&crew, &mut vu, seat, Instant::now(), end, &mut OwnEnd::Never, || shared.take())
+                        .await;
                 if last == Attempt::NotStarted {
                     shared.returned.fetch_add(1, Ordering::Relaxed);
                 }

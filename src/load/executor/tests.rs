@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod steered;
+
 use super::*;
 use crate::load::compile::{Allow, compile};
+use crate::load::control::Control;
 use crate::load::plan::LoadPlan;
 use crate::load::progress::{Progress, ScenarioProgress};
 use crate::load::schedule::Segment;
@@ -148,10 +151,22 @@ fn play_with(
     fails: bool,
     meddle: impl AsyncFnOnce(Stop),
 ) -> Play {
+    steer(plan, workers, takes, fails, async |stop, _, _| meddle(stop).await)
+}
+
+/// As [`play_with`], with an operator beside, who sees the VUs at work, too.
+fn steer(
+    plan: &LoadPlan,
+    workers: usize,
+    takes: impl Fn(u64, u64) -> u64 + 'static,
+    fails: bool,
+    meddle: impl AsyncFnOnce(Stop, Control, Arc<Progress>),
+) -> Play {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let start = Instant::now();
         let stop = Stop::new();
+        let control = Control::new(plan);
         let progress = Arc::new(Progress::new(plan, workers, start));
         let maker = Maker { log: Log::default(), takes: Rc::new(takes), start, made: Rc::default(), fails };
         let shared = crate::load::workers::shared(plan, workers);
@@ -177,11 +192,14 @@ fn play_with(
             for (index, scenario) in plan.scenarios().iter().enumerate() {
                 let tally = progress.tally(index, worker).unwrap();
                 let crew = Crew::new(&bench, scenario.id(), plan.part(index, worker, workers), tally);
-                let work = Work { plan: scenario.clone(), shared: Arc::clone(&shared[index]), pacer: Pacer::tokio() };
+                let (shared, control) = (Arc::clone(&shared[index]), control.listen());
+                let work = Work { plan: scenario.clone(), shared, pacer: Pacer::tokio(), index, control };
                 tasks.spawn_local(run(work, crew, start, stop.listen()));
             }
         }
-        tokio::join!(meddle(stop), async { while tasks.join_next().await.is_some() {} });
+        tokio::join!(meddle(stop, control, Arc::clone(&progress)), async {
+            while tasks.join_next().await.is_some() {}
+        });
         let ended = u64::try_from(start.elapsed().as_millis()).unwrap();
         let counts = progress.scenarios(Instant::now());
         assert!(counts.iter().all(|counts| counts.ended && counts.active_vus == 0));
@@ -401,7 +419,9 @@ fn a_target_that_fails_at_once_starves_nobody() {
         };
         let crew = Crew::new(&bench, ScenarioId(0), plan.part(0, 0, 1), progress.tally(0, 0).unwrap());
         let shared = crate::load::workers::shared(&plan, 1).remove(0);
-        let work = Work { plan: plan.scenarios()[0].clone(), shared, pacer: Pacer::precise() };
+        let control = Control::new(&plan);
+        let (plan, listener) = (plan.scenarios()[0].clone(), control.listen());
+        let work = Work { plan, shared, pacer: Pacer::precise(), index: 0, control: listener };
         let stopper = async {
             sleep(Duration::from_millis(30)).await;
             stop.drain(StopReason::Signal);

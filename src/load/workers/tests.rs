@@ -69,7 +69,7 @@ async fn all_workers_play_and_hand_over_at_the_end() {
         let seen = Arc::clone(&seen);
         vus(move |arrival| assert!(seen.lock().unwrap().insert(arrival.number)))
     };
-    let mut workers = start(plan, 3, factory, layout, Instant::now(), Stop::new());
+    let mut workers = start(plan.clone(), 3, factory, layout, Instant::now(), Stop::new(), Control::new(&plan));
     let (mut reporter, progress) = (workers.reporter().unwrap(), workers.progress());
     assert!(workers.reporter().is_none());
     let ended = workers.join().await.unwrap();
@@ -95,7 +95,7 @@ async fn a_late_reporter_delays_nobody_and_gets_the_last_handover() {
         })
     };
     let begun = Instant::now();
-    let mut workers = start(plan, 1, factory, layout, begun, stop.clone());
+    let mut workers = start(plan.clone(), 1, factory, layout, begun, stop.clone(), Control::new(&plan));
     let mut reporter = workers.reporter().unwrap();
     tokio::time::sleep(Duration::from_millis(2300)).await;
     stop.drain(StopReason::Signal);
@@ -115,7 +115,8 @@ async fn a_panic_is_an_error_of_the_run_and_ends_it() {
         vus(move |arrival| assert!(context.index == 0 || arrival.number < 50, "iteration {}", arrival.number))
     };
     let stop = Stop::new();
-    let workers = start(plan.clone(), 2, factory, Arc::clone(&layout), Instant::now(), stop.clone());
+    let workers =
+        start(plan.clone(), 2, factory, Arc::clone(&layout), Instant::now(), stop.clone(), Control::new(&plan));
     assert!(matches!(workers.join().await, Err(LoadError::VuPanicked { worker: 1, .. })));
     assert_eq!(stop.reason(), Some(StopReason::Failure));
 
@@ -123,7 +124,7 @@ async fn a_panic_is_an_error_of_the_run_and_ends_it() {
         assert!(context.index == 0, "no worker {}", context.index);
         vus(|_| {})
     };
-    let mut workers = start(plan, 2, factory, layout, Instant::now(), Stop::new());
+    let mut workers = start(plan.clone(), 2, factory, layout, Instant::now(), Stop::new(), Control::new(&plan));
     let mut reporter = workers.reporter().unwrap();
     let error = workers.join().await.unwrap_err();
     assert_eq!(error.to_string(), "worker 1 panicked: no worker 1");
@@ -137,7 +138,7 @@ async fn a_panic_is_an_error_of_the_run_and_ends_it() {
 #[tokio::test]
 async fn dropping_the_workers_ends_the_run() {
     let (plan, layout) = ready_to_start(&[endless(1)]);
-    let mut workers = start(plan, 1, |_| vus(|_| {}), layout, Instant::now(), Stop::new());
+    let mut workers = start(plan.clone(), 1, |_| vus(|_| {}), layout, Instant::now(), Stop::new(), Control::new(&plan));
     let mut reporter = workers.reporter().unwrap();
     drop(workers);
     while reporter.receive().await.is_some() {}

@@ -6,6 +6,7 @@
 
 mod index;
 mod pages;
+mod since;
 #[cfg(test)]
 mod tests;
 

@@ -94,7 +94,7 @@ pub enum Executor {
         vus: Spanned<u32>,
         /// Default: `vus`.
         max_vus: Spanned<u32>,
-        /// None: endless.
+        /// 0: until it is stopped. None where the plan does not say, as in a canary's.
         duration: Option<Duration>,
     },
 }

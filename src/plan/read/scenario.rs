@@ -136,10 +136,13 @@ fn executor(reader: &mut Reader<'_>, section: &mut Section<'_>, name: Name) -> E
             }
         }
         Name::External => {
-            let vus = vus(reader, section);
+            // None at all may be the beginning: they come when somebody scales it.
+            let vus = section.read(reader, "vus", |reader, node, key| reader.integer32(node, key, 0..=MOST_VUS));
+            let vus = vus.unwrap_or(Spanned::nowhere(1));
             let max_vus =
                 section.read(reader, "maxVUs", |reader, node, key| reader.integer32(node, key, vus.value..=MOST_VUS));
-            Executor::ExternallyControlled { vus, max_vus: max_vus.unwrap_or(vus), duration: duration(reader, section) }
+            let duration = section.duration(reader, "duration").map(|it| it.value);
+            Executor::ExternallyControlled { vus, max_vus: max_vus.unwrap_or(vus), duration }
         }
     }
 }

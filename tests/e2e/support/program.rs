@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Running {
     limit: Duration,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
+    /// What came on standard error so far.
+    heard: Arc<Mutex<Vec<u8>>>,
     summary: Option<PathBuf>,
     _folder: Option<tempfile::TempDir>,
     _plan: Option<Arc<tempfile::TempDir>>,
@@ -66,6 +69,8 @@ impl Pacecar {
                 command.env_remove(&name);
             }
         }
+        // Many of them run at once: each has a port of its own.
+        command.env("PACECAR_ADDRESS", "127.0.0.1:0");
         Self { command, stdin: None, limit: LIMIT, summary: None, folder: None, plan: None }
     }
 
@@ -93,6 +98,12 @@ impl Pacecar {
     /// `-e NAME=VALUE`
     pub(crate) fn set(self, name: &str, value: impl AsRef<str>) -> Self {
         self.arg("-e").arg(format!("{name}={}", value.as_ref()))
+    }
+
+    /// Without a variable of the process.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
     }
 
     /// A variable of the process.
@@ -139,14 +150,16 @@ impl Pacecar {
             // The program may end without reading it all; that is its right.
             thread::spawn(move || drop(stdin.write_all(&text)));
         }
-        let stdout = drain(child.stdout.take().expect("piped"));
-        let stderr = drain(child.stderr.take().expect("piped"));
+        let heard = Arc::default();
+        let stdout = drain(child.stdout.take().expect("piped"), Arc::default());
+        let stderr = drain(child.stderr.take().expect("piped"), Arc::clone(&heard));
         Running {
             child,
             begun,
             limit: self.limit,
             stdout,
             stderr,
+            heard,
             summary: self.summary,
             _folder: self.folder,
             _plan: self.plan,
@@ -159,11 +172,13 @@ impl Pacecar {
     }
 }
 
-fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+fn drain(mut from: impl Read + Send + 'static, heard: Arc<Mutex<Vec<u8>>>) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
-        let mut all = Vec::new();
-        let _ = from.read_to_end(&mut all);
-        all
+        let mut part = [0; 4096];
+        while let Ok(size @ 1..) = from.read(&mut part) {
+            heard.lock().unwrap().extend_from_slice(&part[..size]);
+        }
+        heard.lock().unwrap().clone()
     })
 }
 
@@ -174,6 +189,21 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the program is there to be signalled");
+    }
+
+    /// The address that it says, with `-v`, it listens at: `what` is `control` or `metrics`.
+    pub(crate) fn address(&self, what: &str) -> SocketAddr {
+        while self.begun.elapsed() < self.limit {
+            let heard = String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned();
+            // A line that is whole.
+            let told = heard.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            let line = told.lines().find_map(|line| line.split_once(&format!("{what} address address=")));
+            if let Some((_, address)) = line {
+                return address.trim().parse().unwrap_or_else(|_| panic!("no address: {address:?}"));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no {what} address was told: {}", String::from_utf8_lossy(&self.heard.lock().unwrap()));
     }
 
     /// Waits for its end; past the limit it is killed and the test fails.
