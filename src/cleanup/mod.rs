@@ -16,10 +16,12 @@ mod name;
 mod outcome;
 mod predicate;
 pub mod redis;
+mod scope;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};
 pub use name::{NameError, TableName};
 pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause, RefusalKind, TableOutcome};
 pub use predicate::{Predicate, PredicateError};
+pub use scope::{LedgerScope, Scope};
 pub use sweep::{Preflight, Progress, Sweeper, TableShare};
