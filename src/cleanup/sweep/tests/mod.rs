@@ -10,6 +10,7 @@
 mod postgres;
 
 mod follow;
+mod model;
 mod roots;
 
 use super::*;
