@@ -1,9 +1,9 @@
 //! From the section `cleanup:` to a plan of cleanup, with every problem at once.
 
-use super::name::TableName;
+use super::name::{TableName, column};
 use super::predicate::Predicate;
 use super::sweep::Database;
-use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Ledger, Root, Severity, Span, When};
+use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Keep, Ledger, Root, Severity, Span, When};
 use crate::semconv::RunId;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -18,8 +18,16 @@ pub struct CleanupPlan {
     pub run: RunId,
     /// When it runs.
     pub when: When,
-    /// What is test data. At least one.
+    /// What is test data. At least one, or a ledger.
     pub roots: Vec<RootPlan>,
+    /// Whose records prove that a row is test data.
+    pub ledger: Ledger,
+    /// Whether the roots' rows stay.
+    pub(super) keep_roots: bool,
+    /// What is real whatever it refers to.
+    pub(super) keep: Vec<KeepPlan>,
+    /// Whether what refers to the roots is test data too.
+    pub(super) follow: Follow,
     pub(super) database: Database,
     pub(super) expected_database: Option<String>,
     /// Rows per statement.
@@ -40,6 +48,16 @@ pub struct RootPlan {
     pub predicate: Predicate,
     /// The largest share of the table that it may match.
     pub max_share: f64,
+    /// The column that says since when a row is there, as the catalog spells it.
+    pub age: Option<String>,
+}
+
+/// What is real, whatever it refers to and whatever a root says.
+#[derive(Clone, Debug)]
+pub(super) struct KeepPlan {
+    pub(super) span: Span,
+    pub(super) table: TableName,
+    pub(super) predicate: Predicate,
 }
 
 // === impl CleanupPlan ===
@@ -58,6 +76,8 @@ pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> 
     refuse_what_is_not_there_yet(section, diagnostics);
     let postgres = section.postgres.as_ref()?;
     let roots = compile_roots(&postgres.roots, run, diagnostics);
+    let keep: Vec<_> = postgres.keep.iter().map(|keep| compile_keep(keep, run, diagnostics)).collect();
+    let keep: Option<Vec<_>> = keep.into_iter().collect();
     let (batch, pace) = (compile_batch(postgres, diagnostics), compile_pace(postgres, diagnostics));
 
     let url = postgres.url.trim();
@@ -80,6 +100,10 @@ pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> 
         run,
         when: section.when.value,
         roots: roots?,
+        ledger: postgres.ledger.value,
+        keep_roots: postgres.keep_roots.value,
+        keep: keep?,
+        follow: postgres.follow.value,
         database: database.ok()?,
         expected_database,
         batch: batch?,
@@ -118,8 +142,28 @@ fn compile_root(root: &Root, run: RunId, diagnostics: &mut Diagnostics) -> Optio
         let said = diagnostics.error(where_.span, format!("root `{}`: {error}", *root.table));
         said.hint("one SQL expression over the table's columns, such as email LIKE 'test-%'");
     }
-    let (table, predicate) = (table.ok()?, predicate.ok()?);
-    share_is_one.then_some(RootPlan { span: root.table.span, table, predicate, max_share })
+    let age = root.age.as_ref().map(|age| {
+        let named = column(age);
+        if let Err(error) = named {
+            diagnostics.error(age.span, format!("`{}` is no name of a column: {error}", **age));
+        }
+        named
+    });
+    let age = age.transpose();
+    let (table, predicate, age) = (table.ok()?, predicate.ok()?, age.ok()?);
+    share_is_one.then_some(RootPlan { span: root.table.span, table, predicate, max_share, age })
+}
+
+fn compile_keep(keep: &Keep, run: RunId, diagnostics: &mut Diagnostics) -> Option<KeepPlan> {
+    let table = TableName::parse(&keep.table);
+    if let Err(error) = table {
+        diagnostics.error(keep.table.span, format!("`{}` is no name of a table: {error}", *keep.table));
+    }
+    let predicate = Predicate::parse_any(&keep.where_, run);
+    if let Err(error) = &predicate {
+        diagnostics.error(keep.where_.span, format!("`keep` of `{}`: {error}", *keep.table));
+    }
+    Some(KeepPlan { span: keep.table.span, table: table.ok()?, predicate: predicate.ok()? })
 }
 
 fn compile_batch(postgres: &CleanupPostgres, diagnostics: &mut Diagnostics) -> Option<NonZeroUsize> {
@@ -149,18 +193,5 @@ fn refuse_what_is_not_there_yet(section: &Cleanup, diagnostics: &mut Diagnostics
     };
     if matches!(section.when.value, When::Every(_)) {
         refuse(section.when.span, "cleanup.when: every");
-    }
-    let Some(postgres) = &section.postgres else { return };
-    if postgres.ledger.value != Ledger::Off {
-        refuse(postgres.ledger.span, "cleanup.postgres.ledger");
-    }
-    if postgres.keep_roots.value {
-        refuse(postgres.keep_roots.span, "cleanup.postgres.keep_roots");
-    }
-    for keep in &postgres.keep {
-        refuse(keep.table.span, "cleanup.postgres.keep");
-    }
-    for age in postgres.roots.iter().filter_map(|root| root.age.as_ref()) {
-        refuse(age.span, "cleanup.postgres.roots[].age");
     }
 }

@@ -3,12 +3,12 @@
 //! What is test data is declared before the first request: a **root** is a table with a
 //! predicate. Judging comes before acting: a predicate that is no more than a predicate
 //! ([`Predicate`]), a database that is the one meant, a share of the table that can be meant
-//! ([`Sweeper::preflight`]); then what the roots match is fixed, what a real row refers to is
-//! taken out, and the rest is deleted in an order which foreign keys allow
-//! ([`Sweeper::sweep`]). What cannot be proven is reported, not deleted.
+//! ([`Sweeper::preflight`]); then what the roots match is fixed, with what foreign keys and the
+//! ledger prove to be test data too; what a real row refers to is taken out, and the rest is
+//! deleted in an order which foreign keys allow ([`Sweeper::sweep`]). What cannot be proven is
+//! reported, not deleted.
 //!
-//! Not there yet, and refused by [`compile`]: the closure over foreign keys, the ledger,
-//! `keep`, `keep_roots`, `age`, and `when: every`.
+//! Not there yet, and refused by [`compile`]: `when: every`.
 
 mod compile;
 pub mod journal;
@@ -16,10 +16,12 @@ mod name;
 mod outcome;
 mod predicate;
 pub mod redis;
+mod scope;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};
 pub use name::{NameError, TableName};
 pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause, RefusalKind, TableOutcome};
 pub use predicate::{Predicate, PredicateError};
+pub use scope::{LedgerScope, Scope};
 pub use sweep::{Preflight, Progress, Sweeper, TableShare};

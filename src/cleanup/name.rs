@@ -91,6 +91,17 @@ pub(super) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
+/// Reads the name of a column as Postgres does; gives it as the catalog spells it.
+pub(super) fn column(text: &str) -> Result<String, NameError> {
+    let (name, behind) = parse_part(text.trim())?;
+    match behind.chars().next() {
+        Some(other) => Err(NameError::Character(other)),
+        None if name.is_empty() => Err(NameError::Empty),
+        None if name.len() > MAX_BYTES => Err(NameError::TooLong),
+        None => Ok(name),
+    }
+}
+
 /// Takes the first part off `text`; gives it and what stands behind it.
 fn parse_part(text: &str) -> Result<(String, &str), NameError> {
     let Some(quoted) = text.strip_prefix('"') else {

@@ -48,8 +48,17 @@ pub struct Blocked {
 /// Who needs a test row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocker {
-    /// A row that no root matches.
+    /// A real row.
     Row {
+        /// Its table, as Postgres quotes it.
+        table: String,
+        /// Its key: `(id)=(17)`.
+        key: String,
+        /// The foreign key.
+        constraint: String,
+    },
+    /// A row that stays as a fixture, because of `keep_roots`.
+    Fixture {
         /// Its table, as Postgres quotes it.
         table: String,
         /// Its key: `(id)=(17)`.
@@ -64,20 +73,31 @@ pub enum Blocker {
         /// The foreign key.
         constraint: String,
     },
-    /// A ring of test rows that refer to each other, too large for one transaction.
-    Ring,
 }
 
 /// What the reader should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// Rows outside the roots refer to test rows; following foreign keys to delete them does not work yet.
+    /// Rows outside the roots refer to test rows, and the plan says not to follow foreign keys.
     NotFollowed {
         /// The table of those rows, as Postgres quotes it.
         table: String,
         /// The root's table that they refer to.
         root: String,
         /// How many rows refer.
+        rows: u64,
+    },
+    /// More rows need test rows than are told by name.
+    MoreBlockers {
+        /// How many more.
+        rows: u64,
+    },
+    /// Test rows that stay for now: another live run holds their root, they are not old enough, or
+    /// such a row needs them. They count neither as found nor as left.
+    ForNow {
+        /// Their table, as Postgres quotes it.
+        table: String,
+        /// How many.
         rows: u64,
     },
 }
@@ -157,27 +177,24 @@ pub enum RefusalCause {
         max_share: f64,
     },
     /// More rows than are allowed.
-    #[error("the roots match {matched} rows, more than `max_rows` of {max_rows}")]
+    #[error("{matched} rows are matched, more than `max_rows` of {max_rows}")]
     MaxRows {
         /// Rows that match.
         matched: u64,
         /// What is allowed.
         max_rows: u64,
     },
-    /// Rows that were not counted would be deleted or changed by the database itself.
-    #[error(
-        "{rows} rows of {table} refer to test rows of {root} with ON DELETE {action}: following them does not work yet"
-    )]
-    Cascade {
-        /// The table that refers.
-        table: String,
+    /// The column that should say how old a row is says no time, or is none.
+    #[error("{column} is no column of {table} that says when a row was made")]
+    Age {
         /// The root's table.
-        root: String,
-        /// What the database would do: `CASCADE`, `SET NULL`, `SET DEFAULT`.
-        action: &'static str,
-        /// How many rows refer.
-        rows: u64,
+        table: TableName,
+        /// The column.
+        column: String,
     },
+    /// The plan asks for a ledger that was never made.
+    #[error("this database has no ledger of rows")]
+    NoLedger,
     /// Somebody else's rows might be hidden, or ours.
     #[error("row security hides rows of {0} from this user")]
     RowSecurity(String),
@@ -280,11 +297,11 @@ impl Refusal {
             | Cause::Predicate { .. }
             | Cause::NamesNoColumn(_)
             | Cause::Constant(_)
-            | Cause::Volatile { .. } => RefusalKind::Invalid,
-            Cause::WrongDatabase { .. } | Cause::MaxShare { .. } | Cause::MaxRows { .. } | Cause::Cascade { .. } => {
-                RefusalKind::Guard
-            }
+            | Cause::Volatile { .. }
+            | Cause::Age { .. } => RefusalKind::Invalid,
+            Cause::WrongDatabase { .. } | Cause::MaxShare { .. } | Cause::MaxRows { .. } => RefusalKind::Guard,
             Cause::RowSecurity(_)
+            | Cause::NoLedger
             | Cause::Rule(_)
             | Cause::MissingRight { .. }
             | Cause::Standby
@@ -319,11 +336,14 @@ impl Refusal {
                 "look at the predicate; where so large a share is right, raise the root's `max_share`"
             }
             Cause::MaxRows { .. } => "look at the predicates; where so many rows are right, raise `max_rows`",
-            Cause::Cascade { .. } => "make that table a root too, so that its rows are counted before they go",
+            Cause::Age { .. } => "`age` names a column of type timestamptz, timestamp or date",
+            Cause::NoLedger => "pacecar cleanup install PLAN",
             Cause::RowSecurity(_) => {
                 "connect as the tables' owner or with BYPASSRLS, or what is hidden cannot be counted"
             }
-            Cause::MissingRight { .. } => "GRANT SELECT, DELETE on the root's table, SELECT on what refers to it",
+            Cause::MissingRight { .. } => {
+                "GRANT USAGE on the schema; SELECT and DELETE on what may hold test data, SELECT on what refers to it"
+            }
             Cause::Standby => "let `url` name the primary",
             Cause::ConnectTimeout(_) | Cause::Connect(_) => {
                 "look at `url`, and whether the database runs and can be reached"
@@ -362,7 +382,9 @@ impl fmt::Display for Blocked {
             Blocker::Constraint { table, constraint } => {
                 write!(f, "a row of {} stays: {table} refers to it ({constraint})", self.table)
             }
-            Blocker::Ring => write!(f, "rows of {} stay: they refer to each other in a ring", self.table),
+            Blocker::Fixture { table, key, constraint } => {
+                write!(f, "a row of {} stays: the fixture {table} {key} refers to it ({constraint})", self.table)
+            }
         }
     }
 }
@@ -374,8 +396,12 @@ impl fmt::Display for Note {
         match self {
             Self::NotFollowed { table, root, rows } => write!(
                 f,
-                "{rows} rows of {table} refer to test rows of {root}; following foreign keys does not work yet, so make {table} a root"
+                "{rows} rows of {table} refer to test rows of {root}, and `follow` is `none`: make {table} a root, or follow foreign keys"
             ),
+            Self::MoreBlockers { rows } => write!(f, "{rows} more rows need test rows; only the first are named"),
+            Self::ForNow { table, rows } => {
+                write!(f, "{rows} test rows of {table} stay for now: a live run holds them, or they are too young")
+            }
         }
     }
 }

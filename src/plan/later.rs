@@ -4,7 +4,6 @@
 
 use super::diagnostics::Diagnostics;
 use super::document::{Ledger, Plan, When};
-use super::span::Span;
 
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
@@ -64,26 +63,11 @@ fn cleanup(plan: &Plan, diagnostics: &mut Diagnostics) {
     if let When::Every(_) = cleanup.when.value {
         diagnostics.not_yet(cleanup.when.span, "`cleanup.when: every …`");
     }
-    for (duration, name) in [(cleanup.settle, "settle"), (cleanup.keep_for, "keep_for")] {
-        if !duration.value.is_zero() {
-            diagnostics.not_yet(duration.span, &format!("`cleanup.{name}`"));
-        }
+    if !cleanup.keep_for.value.is_zero() {
+        diagnostics.not_yet(cleanup.keep_for.span, "`cleanup.keep_for`");
     }
     let Some(postgres) = &cleanup.postgres else { return };
     if postgres.ledger.value != Ledger::Off {
         diagnostics.not_yet(postgres.ledger.span, "`cleanup.postgres.ledger`");
-    }
-    if postgres.keep_roots.value {
-        diagnostics.not_yet(postgres.keep_roots.span, "`cleanup.postgres.keep_roots`");
-    }
-    if let Some(keep) = postgres.keep.first() {
-        diagnostics.not_yet(keep.table.span, "`cleanup.postgres.keep`");
-    }
-    if let Some(age) = postgres.roots.iter().find_map(|root| root.age.as_ref()) {
-        diagnostics.not_yet(age.span, "`age` of a root");
-    }
-    // The default is not refused: the sweep takes the roots only, and says so.
-    if postgres.follow.value == super::document::Follow::ForeignKeys && postgres.follow.span != Span::NONE {
-        diagnostics.not_yet(postgres.follow.span, "`follow: foreign-keys`");
     }
 }

@@ -1,29 +1,36 @@
 //! Deletes fixed rows in batches, each a transaction of its own, at a bounded pace.
+//!
+//! Where a row is test data only by what it refers to, or where the database would do more than
+//! delete (`ON DELETE CASCADE`, `SET NULL`, `SET DEFAULT`), a batch is one repeatable-read
+//! transaction: in its snapshot the references are looked at once more, both ways, and then the
+//! rows go. What changed between look and snapshot is seen and left; what changes between
+//! snapshot and deletion makes the database itself end the transaction, because a cascade that
+//! meets a row which its snapshot does not have is an error.
 
-use super::catalog::{Action, Catalog};
-use super::find::parameters;
-use super::rows::{FixedRow, batches};
-use super::session::{Session, timed};
+use super::catalog::Catalog;
+use super::gentle::Pace;
+use super::keys::Action;
+use super::look::Found;
+use super::rows::{FixedRow, Tid, Xid, batches, parameters};
+use super::session::{Access, Session, timed};
 use crate::cleanup::outcome::{Blocked, Blocker, RefusalCause};
-use std::num::NonZeroU32;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::types::ToSql;
 
 /// How often a batch that met a lock is tried again.
 const TRIES: u32 = 3;
 /// How long it waits before that.
 const AGAIN: Duration = Duration::from_millis(200);
-/// The largest ring of rows that is deleted in one statement.
-const RING: usize = 50_000;
 
 /// Deletes, and keeps count.
 pub(super) struct Deleter<'a> {
     pub(super) session: &'a mut Session,
     pub(super) catalog: &'a Catalog,
-    /// Rows per statement.
-    pub(super) batch: usize,
-    pub(super) pace: Pace,
+    pub(super) found: &'a Found,
+    pub(super) pace: &'a mut Pace,
     /// Rows deleted, by target.
     pub(super) deleted: Vec<u64>,
     /// What a foreign key kept that the look did not see.
@@ -32,85 +39,57 @@ pub(super) struct Deleter<'a> {
     pub(super) stayed: Vec<FixedRow>,
 }
 
-/// Holds deletion to a number of rows a second.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    started: Instant,
-    rows: u64,
-    per_second: NonZeroU32,
-}
-
-/// How a statement ended.
+/// How a transaction ended.
 enum Ended {
-    /// So many rows are gone.
-    Deleted(u64),
+    /// So many rows are gone, by target; these were left.
+    Deleted(Vec<(usize, u64)>, Vec<FixedRow>),
     /// A row outside refers to one of these.
     Referred(Blocker),
     /// Somebody else holds a lock, or it took too long.
     Busy(RefusalCause),
 }
 
-// === impl Pace ===
-
-impl Pace {
-    pub(super) fn new(per_second: NonZeroU32) -> Self {
-        Self { started: Instant::now(), rows: 0, per_second }
-    }
-
-    /// The most rows of one statement: no burst is longer than a second's worth.
-    pub(super) fn limit(&self, batch: usize) -> usize {
-        batch.min(usize::try_from(self.per_second.get()).unwrap_or(usize::MAX))
-    }
-
-    /// Counts `rows`, and waits until so many were allowed.
-    async fn spend(&mut self, rows: u64) {
-        self.rows = self.rows.saturating_add(rows);
-        #[allow(clippy::cast_precision_loss, reason = "a fraction of a microsecond does not matter")]
-        let seconds = self.rows as f64 / f64::from(self.per_second.get());
-        let due = self.started + Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX / 4);
-        tokio::time::sleep_until(due).await;
-    }
-}
-
 // === impl Deleter ===
 
 impl Deleter<'_> {
-    /// Deletes rows of one target that no row of `rows` refers to from another batch.
-    pub(super) async fn delete(&mut self, target: usize, rows: &[FixedRow]) -> Result<(), RefusalCause> {
-        for batch in batches(rows, self.pace.limit(self.batch)) {
-            self.delete_batch(target, batch).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes a batch. Where a foreign key stands against it, it is halved until the rows that
-    /// are referred to stand alone.
-    async fn delete_batch(&mut self, target: usize, batch: &[FixedRow]) -> Result<(), RefusalCause> {
-        let mut waiting = vec![batch];
+    /// Deletes rows that no other row that goes refers to from outside of them. `together` says that they
+    /// refer to each other, so that they go in one statement or not at all.
+    pub(super) async fn delete(&mut self, rows: &[FixedRow], together: bool) -> Result<(), RefusalCause> {
+        let mut waiting = vec![rows];
         let mut tries = 0;
         while let Some(rows) = waiting.pop() {
-            match self.try_delete(target, rows).await? {
-                Ended::Deleted(count) => {
-                    self.deleted[target] += count;
-                    if count < rows.len() as u64 {
-                        self.stayed.extend(rows);
+            if rows.is_empty() {
+                continue;
+            }
+            let started = Instant::now();
+            match self.attempt(rows).await? {
+                Ended::Deleted(gone, left) => {
+                    let count = gone.iter().map(|(_, count)| count).sum();
+                    for (target, count) in gone {
+                        self.deleted[target] += count;
                     }
-                    self.pace.spend(count).await;
+                    self.stayed.extend(left);
+                    self.pace.spend(count, started.elapsed()).await;
                     tries = 0;
-                }
-                Ended::Referred(by) if rows.len() <= 1 => {
-                    self.stayed.extend(rows);
-                    let table = self.catalog.targets[target].name.clone();
-                    self.blocked.push(Blocked { table, by });
                 }
                 Ended::Busy(_) if tries < TRIES => {
                     tries += 1;
                     waiting.push(rows);
+                    self.pace.yield_to_others();
                     tokio::time::sleep(AGAIN).await;
                 }
-                Ended::Busy(cause) if rows.len() <= 1 => return Err(cause),
+                Ended::Busy(cause) if rows.len() <= 1 || together => return Err(cause),
+                Ended::Referred(by) if rows.len() <= 1 || together => {
+                    self.stayed.extend(rows);
+                    let targets: BTreeSet<usize> =
+                        rows.iter().filter_map(|row| self.catalog.target_of(row.relation)).collect();
+                    let table = |target: usize| self.catalog.targets[target].name.clone();
+                    self.blocked.extend(targets.into_iter().map(|at| Blocked { table: table(at), by: by.clone() }));
+                }
                 Ended::Referred(_) | Ended::Busy(_) => {
                     let (first, second) = rows.split_at(rows.len() / 2);
+                    // What was busy is not asked for again and again.
+                    tries = 0;
                     waiting.extend([second, first]);
                 }
             }
@@ -118,111 +97,166 @@ impl Deleter<'_> {
         Ok(())
     }
 
-    async fn try_delete(&mut self, target: usize, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
-        let (relation, tids, xmins) = parameters(rows);
-        let (condition, guarded) = self.condition(target);
-        let access = &self.catalog.targets[target].access;
-        let sql = format!("DELETE FROM {access} t WHERE {condition}");
-        if !guarded {
-            let client = &self.session.client;
-            return ended(timed("delete test rows", client.execute(&sql, &[&relation, &tids, &xmins])).await);
-        }
-        // Who wants to refer to a row must wait from here on; who already did is seen by the DELETE.
-        let lock = format!(
-            "SELECT 1 FROM {access} t WHERE t.tableoid = $1 AND t.ctid = ANY($2) AND t.xmin = ANY($3) FOR UPDATE"
-        );
-        let transaction = timed("delete test rows", self.session.client.transaction()).await?;
-        let result = async {
-            timed("lock test rows", transaction.execute(&lock, &[&relation, &tids, &xmins])).await?;
-            let count = timed("delete test rows", transaction.execute(&sql, &[&relation, &tids, &xmins])).await?;
-            timed("delete test rows", transaction.commit()).await?;
-            Ok(count)
-        };
-        ended(result.await)
-    }
-
-    /// The rows of a batch; and, where the database would change rows with them that nobody
-    /// counted, only those that nothing refers to.
-    fn condition(&self, target: usize) -> (String, bool) {
-        let mut condition = "t.tableoid = $1 AND t.ctid = ANY($2) AND t.xmin = ANY($3)".to_owned();
-        let mut guarded = false;
-        for key in self.catalog.keys_into(target).filter(|key| key.action != Action::Refuse) {
-            guarded = true;
-            let itself =
-                if key.from == Some(target) { " AND (r.tableoid, r.ctid) <> (t.tableoid, t.ctid)" } else { "" };
-            let exists =
-                format!(" AND NOT EXISTS (SELECT 1 FROM {} r WHERE {}{itself})", key.from_referrer, key.join());
-            condition.push_str(&exists);
-        }
-        (condition, guarded)
-    }
-
-    /// Deletes rows that refer to each other in rings: one statement for all of them, because its
-    /// foreign keys are looked at when it ends. `rows` are by target.
-    pub(super) async fn delete_ring(&mut self, rows: &[(usize, Vec<FixedRow>)]) -> Result<(), RefusalCause> {
-        let all: usize = rows.iter().map(|(_, rows)| rows.len()).sum();
-        if all == 0 {
-            return Ok(());
-        }
-        let guarded = rows.iter().any(|(target, _)| self.condition(*target).1);
-        if all > RING || guarded {
-            for (target, rows) in rows {
-                let table = self.catalog.targets[*target].name.clone();
-                self.blocked.push(Blocked { table, by: Blocker::Ring });
-                self.stayed.extend(rows);
+    async fn attempt(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
+        let looks_again = rows.iter().any(|row| {
+            let guarded = |target| self.catalog.keys_into(target).any(|(_, key)| key.action == Action::Otherwise);
+            row.is_followed() || self.catalog.target_of(row.relation).is_some_and(guarded)
+        });
+        let attempted = if looks_again { self.checked(rows).await } else { self.plain(rows).await };
+        match attempted {
+            Ok(ended) => Ok(ended),
+            Err(cause) => {
+                self.session.end().await?;
+                ended(cause)
             }
-            return Ok(());
         }
-        // One part a relation, each with its own three parameters.
-        let parts: Vec<_> = rows
-            .iter()
-            .flat_map(|(target, rows)| batches(rows, usize::MAX).map(|part| (*target, parameters(part))))
-            .collect();
-        let mut with = Vec::new();
-        let mut values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = Vec::new();
-        for (number, (target, (relation, tids, xmins))) in parts.iter().enumerate() {
-            let (a, b, c) = (number * 3 + 1, number * 3 + 2, number * 3 + 3);
-            with.push(format!(
-                "d{number} AS (DELETE FROM {} t WHERE t.tableoid = ${a} AND t.ctid = ANY(${b}) AND t.xmin = ANY(${c}) RETURNING 1)",
-                self.catalog.targets[*target].access
-            ));
-            let part: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [relation, tids, xmins];
-            values.extend(part);
-        }
-        let counts: Vec<_> = (0..parts.len()).map(|number| format!("(SELECT count(*) FROM d{number})")).collect();
-        let sql = format!("WITH {} SELECT {}", with.join(", "), counts.join(", "));
-        match timed("delete a ring of test rows", self.session.client.query_one(&sql, &values)).await {
-            Ok(row) => {
-                for (number, (target, _)) in parts.iter().enumerate() {
-                    let count = super::judge::count(row.get(number));
-                    self.deleted[*target] += count;
-                    self.pace.spend(count).await;
+    }
+
+    /// Looks once more at what the rows refer to and what refers to them, then deletes: one snapshot.
+    async fn checked(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
+        self.session.begin(Access::Write).await?;
+        let mut left: HashSet<(u32, Tid)> = HashSet::new();
+        self.leave_what_is_real_now(rows, &mut left).await?;
+        self.leave_what_is_needed(rows, &mut left).await?;
+        let go: Vec<FixedRow> = rows.iter().filter(|row| !left.contains(&row.place())).copied().collect();
+        let ended = self.plain(&go).await?;
+        self.session.commit().await?;
+        let stay = rows.iter().filter(|row| left.contains(&row.place())).copied();
+        Ok(match ended {
+            Ended::Deleted(gone, mut remained) => {
+                // What became real by its parents is not fixed as test data any more; the next look says.
+                remained.extend(stay.filter(|row| !row.is_followed()));
+                Ended::Deleted(gone, remained)
+            }
+            other => other,
+        })
+    }
+
+    /// A row that is test data by what it refers to: is all of that still the same?
+    async fn leave_what_is_real_now(
+        &mut self,
+        rows: &[FixedRow],
+        left: &mut HashSet<(u32, Tid)>,
+    ) -> Result<(), RefusalCause> {
+        let followed: Vec<FixedRow> = rows.iter().filter(|row| row.is_followed()).copied().collect();
+        let (catalog, found) = (self.catalog, self.found);
+        for batch in batches(&followed, usize::MAX) {
+            let (oid, tids, _) = parameters(batch);
+            let Some(target) = catalog.target_of(oid) else { continue };
+            for (_, key) in catalog.keys_of(target).filter(|(_, key)| key.counts) {
+                // Only what is newer than the look can have changed since.
+                let newer =
+                    if found.horizon.is_some() { " AND pg_catalog.age(t.xmin) <= pg_catalog.age($3::xid)" } else { "" };
+                let sql = format!(
+                    "SELECT r.ctid, t.tableoid, t.ctid, t.xmin FROM {} r JOIN {} t ON {}
+                     WHERE r.tableoid = $1 AND r.ctid = ANY($2){newer}",
+                    key.from_referrer,
+                    key.from_referred,
+                    key.join()
+                );
+                let mut values: Vec<&(dyn ToSql + Sync)> = vec![&oid, &tids];
+                if let Some(horizon) = &found.horizon {
+                    values.push(horizon);
                 }
-            }
-            Err(cause) => match ended(Err(cause))? {
-                Ended::Busy(cause) => return Err(cause),
-                Ended::Referred(by) => {
-                    for (target, rows) in rows {
-                        let table = self.catalog.targets[*target].name.clone();
-                        self.blocked.push(Blocked { table, by: by.clone() });
-                        self.stayed.extend(rows);
+                let see = |row: &tokio_postgres::Row| {
+                    let fixed = &found.fixed[key.to];
+                    let same = fixed.position(row.get(1), row.get(2)).map(|position| fixed.rows()[position]);
+                    let same = same.is_some_and(|fixed| fixed.xmin == row.get::<_, Xid>(3) && fixed.is_test());
+                    if !same {
+                        left.insert((oid, row.get(0)));
                     }
-                }
-                Ended::Deleted(_) => {}
-            },
+                };
+                self.session.each_row("look again at what test rows refer to", &sql, &values, see).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Rows that something outside of `rows` refers to, where the database would not refuse; and all that
+    /// they need of `rows`.
+    async fn leave_what_is_needed(
+        &mut self,
+        rows: &[FixedRow],
+        left: &mut HashSet<(u32, Tid)>,
+    ) -> Result<(), RefusalCause> {
+        let all: HashSet<(u32, Tid)> = rows.iter().map(FixedRow::place).collect();
+        let catalog = self.catalog;
+        let mut references: Vec<((u32, Tid), (u32, Tid))> = Vec::new();
+        for batch in batches(rows, usize::MAX) {
+            let (oid, tids, _) = parameters(batch);
+            let Some(target) = catalog.target_of(oid) else { continue };
+            for (_, key) in catalog.keys_into(target).filter(|(_, key)| key.action == Action::Otherwise) {
+                let sql = format!(
+                    "SELECT t.tableoid, t.ctid, r.tableoid, r.ctid FROM {} t JOIN {} r ON {}
+                     WHERE t.tableoid = $1 AND t.ctid = ANY($2)",
+                    key.from_referred,
+                    key.from_referrer,
+                    key.join()
+                );
+                let see = |row: &tokio_postgres::Row| {
+                    let (to, from) = ((row.get(0), row.get(1)), (row.get(2), row.get(3)));
+                    if all.contains(&from) {
+                        references.push((from, to));
+                    } else {
+                        left.insert(to);
+                    }
+                };
+                self.session.each_row("look again at what refers to test rows", &sql, &[&oid, &tids], see).await?;
+            }
+        }
+        loop {
+            let before = left.len();
+            let more: Vec<_> = references.iter().filter(|(from, _)| left.contains(from)).map(|(_, to)| *to).collect();
+            left.extend(more);
+            if left.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes rows by their identity, in one statement: foreign keys are looked at when it ends.
+    async fn plain(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
+        let parts: Vec<_> = batches(rows, usize::MAX).map(parameters).collect();
+        let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+        let mut deletes = Vec::new();
+        let mut targets = Vec::new();
+        for (number, (oid, tids, xmins)) in parts.iter().enumerate() {
+            let Some(relation) = self.catalog.relation(*oid) else { continue };
+            let (a, b, c) = (number * 3 + 1, number * 3 + 2, number * 3 + 3);
+            deletes.push(format!(
+                "DELETE FROM {} t WHERE t.tableoid = ${a} AND t.ctid = ANY(${b}) AND t.xmin = ANY(${c})",
+                relation.access
+            ));
+            let part: [&(dyn ToSql + Sync); 3] = [oid, tids, xmins];
+            values.extend(part);
+            targets.push(relation.target);
+        }
+        let operation = "delete test rows";
+        let gone: Vec<(usize, u64)> = match (deletes.as_slice(), targets.as_slice()) {
+            ([], _) => Vec::new(),
+            ([sql], [target]) => {
+                let statement = self.session.statement(operation, sql).await?;
+                vec![(*target, timed(operation, self.session.client.execute(&statement, &values)).await?)]
+            }
+            _ => {
+                let with: Vec<_> =
+                    deletes.iter().enumerate().map(|(n, sql)| format!("d{n} AS ({sql} RETURNING 1)")).collect();
+                let counts: Vec<_> = (0..deletes.len()).map(|n| format!("(SELECT count(*) FROM d{n})")).collect();
+                let sql = format!("WITH {} SELECT {}", with.join(", "), counts.join(", "));
+                let statement = self.session.statement(operation, &sql).await?;
+                let row = timed(operation, self.session.client.query_one(&statement, &values)).await?;
+                targets.iter().enumerate().map(|(n, target)| (*target, super::judge::count(row.get(n)))).collect()
+            }
+        };
+        let whole = gone.iter().map(|(_, count)| count).sum::<u64>() == rows.len() as u64;
+        Ok(Ended::Deleted(gone, if whole { Vec::new() } else { rows.to_vec() }))
     }
 }
 
 // === helpers ===
 
 /// Tells a foreign key and a lock from what ends the sweep.
-fn ended(result: Result<u64, RefusalCause>) -> Result<Ended, RefusalCause> {
-    let cause = match result {
-        Ok(count) => return Ok(Ended::Deleted(count)),
-        Err(cause) => cause,
-    };
+fn ended(cause: RefusalCause) -> Result<Ended, RefusalCause> {
     let code = match &cause {
         RefusalCause::Database { source, .. } => source.as_db_error().map(DbError::code),
         // The database itself ended a statement that took too long: fewer rows may do.
@@ -243,22 +277,5 @@ fn ended(result: Result<u64, RefusalCause>) -> Result<Ended, RefusalCause> {
         }
         Some(code) if busy.contains(&code) => Ok(Ended::Busy(cause)),
         _ => Err(cause),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_pace_is_held() {
-        let mut pace = Pace::new(NonZeroU32::new(1_000).unwrap());
-        assert_eq!(pace.limit(5_000), 1_000);
-        let started = Instant::now();
-        for _ in 0..5 {
-            pace.spend(500).await;
-        }
-        assert_eq!(started.elapsed(), Duration::from_millis(2_500));
     }
 }

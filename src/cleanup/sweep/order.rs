@@ -41,34 +41,67 @@ pub(super) fn components(tables: usize, references: &[(usize, usize)]) -> Vec<Co
     ordered
 }
 
-/// Orders `rows` rows in waves: no row is referred to by one of its own or a later wave.
-/// Gives the waves, and the rows that refer to each other in rings, or stand below one.
-pub(super) fn waves(rows: usize, references: &[(usize, usize)]) -> (Vec<Vec<usize>>, Vec<usize>) {
-    let mut referrers = vec![0_u32; rows];
-    let mut references: Vec<_> = references.iter().copied().filter(|(from, to)| from != to).collect();
-    references.sort_unstable();
-    for &(_, to) in &references {
-        referrers[to] += 1;
+/// Orders `rows` rows into batches of about `size`: whoever refers stands in the same batch as what
+/// it refers to, or in an earlier one. A ring of rows is never parted, so its batch may be larger;
+/// within a batch the order does not matter, because a foreign key is looked at when a statement ends.
+pub(super) fn row_batches(rows: usize, references: &[(u32, u32)], size: usize) -> Vec<Vec<u32>> {
+    let mut batches: Vec<Vec<u32>> = Vec::new();
+    for ring in rings(rows, references) {
+        match batches.last_mut() {
+            Some(batch) if batch.len() + ring.len() <= size => batch.extend(ring),
+            _ => batches.push(ring),
+        }
     }
-    let mut wave: Vec<usize> = (0..rows).filter(|&row| referrers[row] == 0).collect();
-    let (mut waves, mut placed) = (Vec::new(), vec![false; rows]);
-    while !wave.is_empty() {
-        let mut next = Vec::new();
-        for &row in &wave {
-            placed[row] = true;
-            let first = references.partition_point(|(from, _)| *from < row);
-            for &(_, to) in references[first..].iter().take_while(|(from, _)| *from == row) {
-                referrers[to] -= 1;
-                if referrers[to] == 0 {
-                    next.push(to);
+    batches
+}
+
+/// The rows in rings (mostly of one), whoever refers before what it refers to: Tarjan's strongly
+/// connected components, without recursion.
+fn rings(rows: usize, references: &[(u32, u32)]) -> Vec<Vec<u32>> {
+    const NEW: u32 = u32::MAX;
+    // Along the references backwards, so that who refers is done first.
+    let mut referrers: Vec<(u32, u32)> = references.iter().map(|&(from, to)| (to, from)).collect();
+    referrers.sort_unstable();
+    let first = |row: u32| referrers.partition_point(|(to, _)| *to < row);
+    let (mut index, mut low, mut open) = (vec![NEW; rows], vec![0_u32; rows], vec![false; rows]);
+    let (mut counter, mut stack, mut rings) = (0_u32, Vec::new(), Vec::new());
+    for start in (0_u32..).take(rows) {
+        if index[start as usize] != NEW {
+            continue;
+        }
+        // (row, which of its referrers is next)
+        let mut path = vec![(start, first(start))];
+        while let Some(&mut (row, ref mut next)) = path.last_mut() {
+            let at = row as usize;
+            if index[at] == NEW {
+                (index[at], low[at], open[at]) = (counter, counter, true);
+                counter += 1;
+                stack.push(row);
+            }
+            if let Some(&(to, from)) = referrers.get(*next)
+                && to == row
+            {
+                *next += 1;
+                if index[from as usize] == NEW {
+                    path.push((from, first(from)));
+                } else if open[from as usize] {
+                    low[at] = low[at].min(index[from as usize]);
                 }
+                continue;
+            }
+            if low[at] == index[at] {
+                let ring =
+                    stack.iter().rposition(|member| *member == row).map_or_else(Vec::new, |from| stack.split_off(from));
+                ring.iter().for_each(|member| open[*member as usize] = false);
+                rings.push(ring);
+            }
+            path.pop();
+            if let Some((above, _)) = path.last() {
+                low[*above as usize] = low[*above as usize].min(low[at]);
             }
         }
-        next.sort_unstable();
-        waves.push(std::mem::replace(&mut wave, next));
     }
-    let ring = (0..rows).filter(|&row| !placed[row]).collect();
-    (waves, ring)
+    rings
 }
 
 #[cfg(test)]
@@ -96,10 +129,24 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_ring_are_told_apart() {
-        let (waves, ring) = waves(5, &[(0, 1), (1, 2), (3, 4), (4, 3), (2, 2)]);
-        assert_eq!(waves, [vec![0], vec![1], vec![2]]);
-        assert_eq!(ring, [3, 4]);
+    fn a_ring_of_rows_is_one_batch_however_small_batches_are() {
+        let batches = row_batches(5, &[(0, 1), (1, 2), (3, 4), (4, 3), (2, 2), (4, 0)], 1);
+        let sorted: Vec<Vec<u32>> = batches
+            .into_iter()
+            .map(|mut batch| {
+                batch.sort_unstable();
+                batch
+            })
+            .collect();
+        assert_eq!(sorted, [vec![3, 4], vec![0], vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn a_long_chain_is_ordered_without_a_deep_stack() {
+        let chain: Vec<_> = (1..200_000).map(|row| (row, row - 1)).collect();
+        let batches = row_batches(200_000, &chain, 1_000);
+        assert_eq!(batches.len(), 200);
+        assert!(batches[0].contains(&199_999) && batches[199].contains(&0));
     }
 
     proptest! {
@@ -117,14 +164,23 @@ mod tests {
         }
 
         #[test]
-        fn no_row_comes_before_one_that_refers_to_it(references in proptest::collection::vec((0..30_usize, 0..30_usize), 0..60)) {
-            let (waves, ring) = waves(30, &references);
-            let place = |row| waves.iter().position(|wave| wave.contains(&row));
-            prop_assert_eq!(waves.iter().map(Vec::len).sum::<usize>() + ring.len(), 30);
-            for (from, to) in references {
-                if let (Some(to_place), true) = (place(to), from != to) {
-                    prop_assert!(place(from).is_some_and(|from_place| from_place < to_place));
+        fn no_row_comes_before_one_that_refers_to_it(references in proptest::collection::vec((0..30_u32, 0..30_u32), 0..60), size in 1..9_usize) {
+            let batches = row_batches(30, &references, size);
+            let place = |row: u32| batches.iter().position(|batch| batch.contains(&row)).unwrap();
+            prop_assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), 30);
+            for &(from, to) in &references {
+                prop_assert!(place(from) <= place(to));
+            }
+            for batch in batches.iter().filter(|batch| batch.len() > size) {
+                // Only a ring may be larger: from each of its rows each other is reached.
+                let mut marked = [false; 30];
+                marked[batch[0] as usize] = true;
+                for _ in 0..30 {
+                    for &(from, to) in &references {
+                        marked[to as usize] |= marked[from as usize];
+                    }
                 }
+                prop_assert!(batch.iter().all(|row| marked[*row as usize]));
             }
         }
     }

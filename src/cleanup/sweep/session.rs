@@ -2,12 +2,15 @@
 
 use super::tls::{self, Verify};
 use crate::cleanup::outcome::RefusalCause;
+use futures_core::Stream;
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Row, Statement};
 
 /// How long a connection may take, all addresses together.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -17,10 +20,14 @@ const STATEMENT: Duration = Duration::from_secs(60);
 pub(super) const ANSWER: Duration = Duration::from_secs(65);
 
 /// What holds for the whole session. Hidden rows shall be an error, not a smaller count; and what a
-/// quote means shall be what the predicates were judged by.
+/// quote means shall be what the predicates were judged by. Places of rows are planned for anew each
+/// time: a plan made for ten of them is not one for a thousand.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '120s'; SET row_security = off; \
-     SET standard_conforming_strings = on; SET client_encoding = 'UTF8'";
+     SET standard_conforming_strings = on; SET client_encoding = 'UTF8'; SET plan_cache_mode = force_custom_plan";
+
+/// How many statements are kept prepared.
+const PREPARED: usize = 256;
 
 /// Where the database is. Its `Debug` shows no secret.
 #[derive(Clone)]
@@ -34,8 +41,21 @@ pub(in crate::cleanup) struct Database {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: Client,
+    /// Statements by their text, so that a batch is one round trip.
+    prepared: HashMap<String, Statement>,
+    /// Whether a transaction was begun and may still be open.
+    open: bool,
     /// Drives the connection; ended by `Drop`.
     driver: JoinHandle<()>,
+}
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Look.
+    Read,
+    /// Delete.
+    Write,
 }
 
 /// The text is no connection string. What is wrong with it is not told: it may be a secret.
@@ -97,9 +117,70 @@ impl Session {
                 tracing::debug!(%error, "the connection of cleanup ended");
             }
         });
-        let session = Self { client, driver };
+        let session = Self { client, prepared: HashMap::new(), open: false, driver };
         timed("prepare a session", session.client.batch_execute(SETTINGS)).await?;
         Ok(session)
+    }
+
+    /// Begins a transaction: one snapshot for all its statements. One that a dropped future left open ends.
+    pub(super) async fn begin(&mut self, access: Access) -> Result<(), RefusalCause> {
+        self.end().await?;
+        self.open = true;
+        let begin = match access {
+            Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            Access::Write => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        };
+        timed("begin a transaction", self.client.batch_execute(begin)).await
+    }
+
+    /// Ends the transaction, if one is open, without a trace.
+    pub(super) async fn end(&mut self) -> Result<(), RefusalCause> {
+        if self.open {
+            timed("end a transaction", self.client.batch_execute("ROLLBACK")).await?;
+            self.open = false;
+        }
+        Ok(())
+    }
+
+    /// Makes what the transaction did last.
+    pub(super) async fn commit(&mut self) -> Result<(), RefusalCause> {
+        timed("commit", self.client.batch_execute("COMMIT")).await?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// The statement of this text, prepared once.
+    pub(super) async fn statement(&mut self, operation: &'static str, sql: &str) -> Result<Statement, RefusalCause> {
+        if let Some(statement) = self.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = timed(operation, self.client.prepare(sql)).await?;
+        if self.prepared.len() >= PREPARED {
+            self.prepared.clear();
+        }
+        self.prepared.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// Runs a query and sees its rows as they come, so that memory does not grow with their number.
+    pub(super) async fn each_row(
+        &mut self,
+        operation: &'static str,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        mut see: impl FnMut(&Row),
+    ) -> Result<(), RefusalCause> {
+        let statement = self.statement(operation, sql).await?;
+        let rows = async {
+            let parameters = parameters.iter().map(|parameter| *parameter as &(dyn ToSql + Sync));
+            let rows = self.client.query_raw(&statement, parameters).await?;
+            let mut rows = std::pin::pin!(rows);
+            while let Some(row) = std::future::poll_fn(|context| rows.as_mut().poll_next(context)).await {
+                see(&row?);
+            }
+            Ok(())
+        };
+        timed(operation, rows).await
     }
 }
 

@@ -1,124 +1,13 @@
-//! The sweep against a real Postgres: what it deletes, what it will not, and what it says.
-//!
-//! One temporary cluster serves all tests of this binary, a database for each. Its watchdog takes
-//! it down when the binary ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-// The one copy is the demo's: a second way to start a Postgres would be a second way to leave one.
-#[allow(dead_code, reason = "the demo uses more of it than a test")]
-#[path = "../../../sidecar/src/demo/postgres/mod.rs"]
-mod postgres;
+//! Roots alone: predicates, guards, rights, what real rows need, identity.
 
 use super::*;
-use crate::cleanup::outcome::{Blocker, Note, RefusalKind};
-use crate::cleanup::{Blocked, compile};
-use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Ledger, Root, Span, Spanned, When};
-use crate::semconv::RunId;
-use postgres::TemporaryPostgres;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
-use tokio_postgres::{Client, NoTls};
+use crate::cleanup::Blocked;
+use crate::cleanup::outcome::{Blocker, Note, RefusalCause, RefusalKind};
 
-static CLUSTER: OnceLock<TemporaryPostgres> = OnceLock::new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
-const RUN: RunId = RunId::new(0xabcd_ef01_2345_6789);
-
-/// A database of its own, and a session in it.
-struct Database {
-    url: String,
-    name: String,
-    client: Client,
+async fn not_following(database: &Database, roots: &[(&str, &str)]) -> Sweeper {
+    let plan = database.plan_with(roots, |postgres| postgres.follow.value = Follow::None);
+    Sweeper::connect(plan).await.unwrap()
 }
-
-impl Database {
-    async fn new(schema: &str) -> Self {
-        let cluster = CLUSTER.get_or_init(|| TemporaryPostgres::start().unwrap());
-        let name = format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        connect(&cluster.url()).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        let url = cluster.url_of(&name);
-        let client = connect(&url).await;
-        client.batch_execute(schema).await.unwrap();
-        Self { url, name, client }
-    }
-
-    async fn count(&self, sql: &str) -> i64 {
-        self.client.query_one(&format!("SELECT count(*) FROM {sql}"), &[]).await.unwrap().get(0)
-    }
-
-    /// Everything that stands in the catalog under a name of its own.
-    async fn objects(&self) -> i64 {
-        self.count("pg_class WHERE relnamespace::regnamespace::text NOT LIKE 'pg_toast%'").await
-    }
-
-    fn plan(&self, roots: &[(&str, &str)]) -> CleanupPlan {
-        self.plan_with(roots, |_| ())
-    }
-
-    fn plan_with(&self, roots: &[(&str, &str)], change: impl FnOnce(&mut CleanupPostgres)) -> CleanupPlan {
-        let mut section = section(&self.url, roots);
-        change(section.postgres.as_mut().unwrap());
-        let mut diagnostics = Diagnostics::new("plan.yaml");
-        let plan = compile(&section, RUN, &mut diagnostics);
-        plan.unwrap_or_else(|| panic!("{diagnostics}"))
-    }
-
-    async fn preflight(&self, roots: &[(&str, &str)]) -> Result<Preflight, Refusal> {
-        Sweeper::connect(self.plan(roots)).await.unwrap().preflight().await
-    }
-
-    async fn sweep(&self, roots: &[(&str, &str)]) -> CleanupOutcome {
-        Sweeper::connect(self.plan(roots)).await.unwrap().sweep(|_| ()).await
-    }
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-fn section(url: &str, roots: &[(&str, &str)]) -> Cleanup {
-    let root = |(table, where_): &(&str, &str)| Root {
-        table: Spanned::new((*table).to_owned(), Span::new(9, 1)),
-        where_: Some(Spanned::new((*where_).to_owned(), Span::new(9, 9))),
-        max_share: Spanned::nowhere(1.0),
-        age: None,
-    };
-    Cleanup {
-        span: Span::new(1, 1),
-        postgres: Some(CleanupPostgres {
-            span: Span::new(2, 1),
-            url: Spanned::nowhere(url.to_owned()),
-            database: None,
-            roots: roots.iter().map(root).collect(),
-            keep_roots: Spanned::nowhere(false),
-            keep: Vec::new(),
-            follow: Spanned::nowhere(Follow::ForeignKeys),
-            ledger: Spanned::nowhere(Ledger::Off),
-            batch: Spanned::nowhere(7),
-            max_rows: Spanned::nowhere(1_000_000),
-            max_rows_per_second: Spanned::nowhere(1_000_000),
-        }),
-        redis: None,
-        when: Spanned::nowhere(When::End),
-        lease: Spanned::nowhere(Duration::from_secs(60)),
-        settle: Spanned::nowhere(Duration::ZERO),
-        keep_for: Spanned::nowhere(Duration::ZERO),
-    }
-}
-
-fn table(outcome: &CleanupOutcome, name: &str) -> (u64, u64) {
-    let table = outcome.tables.iter().find(|table| table.name == name);
-    let table = table.unwrap_or_else(|| panic!("no {name} in {outcome:?}"));
-    (table.found, table.deleted)
-}
-
-const USERS: &str = "
-    CREATE TABLE users (id int PRIMARY KEY, email text NOT NULL);
-    INSERT INTO users SELECT n, 'test-' || n || '@example.com' FROM generate_series(1, 50) n;
-    INSERT INTO users SELECT n, 'real-' || n || '@example.com' FROM generate_series(51, 100) n;";
-const TEST_USERS: (&str, &str) = ("users", "email LIKE 'test-%'");
 
 #[tokio::test]
 async fn test_rows_go_and_real_rows_stay() {
@@ -338,10 +227,10 @@ async fn a_real_row_keeps_what_it_needs_and_is_named() {
     );
     let database = Database::new(&schema).await;
     let roots = [TEST_USERS, ("chats", "note = 'test'")];
-    let dry = Sweeper::connect(database.plan(&roots)).await.unwrap().dry_run().await;
+    let dry = not_following(&database, &roots).await.dry_run().await;
     // The invoice keeps chat 3, that keeps user 3, and that keeps its boss, user 7.
     assert_eq!((dry.quarantined, dry.remaining), (3, 100));
-    let outcome = database.sweep(&roots).await;
+    let outcome = not_following(&database, &roots).await.sweep(|_| ()).await;
     assert_eq!((outcome.quarantined, outcome.remaining, outcome.is_clean()), (3, 3, false));
     assert!(outcome.refused.is_none(), "{outcome:?}");
     assert_eq!(table(&outcome, "public.users"), (50, 48));
@@ -370,38 +259,31 @@ async fn a_row_that_stays_is_counted_even_where_the_predicate_ceases_to_match() 
     );
     let database = Database::new(&schema).await;
     let roots = [TEST_USERS, ("chats", "user_id IN (SELECT id FROM users WHERE email LIKE 'test-%')")];
-    let outcome = database.sweep(&roots).await;
+    let outcome = not_following(&database, &roots).await.sweep(|_| ()).await;
     assert_eq!((outcome.quarantined, outcome.remaining), (1, 1), "{outcome:?}");
     assert_eq!(table(&outcome, "public.chats"), (50, 49));
 }
 
 #[tokio::test]
-async fn what_would_be_deleted_by_cascade_is_refused_or_kept() {
+async fn what_would_be_deleted_or_changed_by_the_database_itself_is_kept() {
     for action in ["CASCADE", "SET NULL", "SET DEFAULT"] {
         let schema = format!(
             "{USERS} CREATE TABLE chats (id int PRIMARY KEY, user_id int DEFAULT 60 REFERENCES users ON DELETE {action}, note text);"
         );
         let database = Database::new(&schema).await;
-        assert!(database.preflight(&[TEST_USERS]).await.is_ok(), "nothing refers yet");
         database
             .client
             .batch_execute("INSERT INTO chats VALUES (1, 3, 'real'), (2, 4, 'test'), (3, 99, 'real')")
             .await
             .unwrap();
-        let refusal = database.preflight(&[TEST_USERS]).await.unwrap_err();
-        assert_eq!(refusal.kind(), RefusalKind::Guard, "{refusal}");
-        let RefusalCause::Cascade { rows, action: told, .. } = refusal.cause else { panic!("{refusal}") };
-        assert_eq!((rows, told), (2, action));
-
-        // At the end of a run nothing is refused any more: what refers keeps what it needs.
-        let outcome = database.sweep(&[TEST_USERS]).await;
+        assert!(not_following(&database, &[TEST_USERS]).await.preflight().await.is_ok());
+        let outcome = not_following(&database, &[TEST_USERS]).await.sweep(|_| ()).await;
         assert_eq!((outcome.quarantined, outcome.remaining), (2, 2), "{outcome:?}");
         assert_eq!(database.count("chats WHERE (id, user_id) IN ((1, 3), (2, 4), (3, 99))").await, 3, "{action}");
 
         // As a root its test rows are counted, and its real rows still keep theirs.
         let roots = [TEST_USERS, ("chats", "note = 'test'")];
-        assert!(database.preflight(&roots).await.is_ok());
-        let outcome = database.sweep(&roots).await;
+        let outcome = not_following(&database, &roots).await.sweep(|_| ()).await;
         assert_eq!((outcome.quarantined, outcome.remaining), (1, 1), "{outcome:?}");
         assert_eq!(table(&outcome, "public.chats"), (1, 1));
         assert_eq!(database.count("chats WHERE (id, user_id) IN ((1, 3), (3, 99))").await, 2, "{action}");
@@ -455,7 +337,7 @@ async fn a_partitioned_table_that_is_referred_to_keeps_what_is_needed() {
         INSERT INTO chats SELECT n, true FROM generate_series(1, 19) n;
         INSERT INTO notes VALUES (1, 3, true), (2, 13, false);";
     let database = Database::new(schema).await;
-    let outcome = database.sweep(&[("chats", "test"), ("notes", "test")]).await;
+    let outcome = not_following(&database, &[("chats", "test"), ("notes", "test")]).await.sweep(|_| ()).await;
     assert_eq!((outcome.quarantined, outcome.remaining), (1, 1), "{outcome:?}");
     assert_eq!(table(&outcome, "public.chats"), (19, 18));
     assert_eq!(database.count("notes WHERE id = 2 AND chat = 13").await, 1);
@@ -553,11 +435,7 @@ async fn a_row_that_becomes_real_meanwhile_stays() {
     transaction.batch_execute("UPDATE users SET email = 'ada@acme.example' WHERE id = 3").await.unwrap();
     let observer = connect(&database.url).await;
     let commit = async {
-        let waiting =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while observer.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::task::yield_now().await;
-        }
+        someone_waits(&observer).await;
         transaction.commit().await.unwrap();
     };
     let roots = [TEST_USERS];
@@ -615,9 +493,8 @@ fn what_is_off_or_not_there_yet_is_told_when_compiled() {
     let (on, wrong, text) = told(&|section| postgres(section, |postgres| postgres.url.value = "u:hidden@h".to_owned()));
     assert!(!on && wrong && !text.contains("hidden"), "{text}");
     for change in [
-        (|postgres| postgres.ledger.value = Ledger::Record) as fn(&mut CleanupPostgres),
-        |postgres| postgres.keep_roots.value = true,
-        |postgres| postgres.roots[0].age = Some(Spanned::nowhere("created_at".to_owned())),
+        (|postgres| postgres.roots[0].age = Some(Spanned::nowhere("created at".to_owned())))
+            as fn(&mut CleanupPostgres),
         |postgres| postgres.roots[0].table.value = "users; DROP TABLE x".to_owned(),
         |postgres| postgres.roots[0].where_ = Some(Spanned::nowhere("1=1".to_owned())),
         |postgres| postgres.roots[0].max_share.value = 1.5,
