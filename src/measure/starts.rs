@@ -12,9 +12,9 @@ use std::time::Duration;
 pub struct Start {
     /// Its number in the schedule, from 0.
     pub number: u64,
-    /// When it was due, from the run's start.
+    /// When it was due, from the run's start, pauses left out.
     pub due: Duration,
-    /// When it started, from the run's start.
+    /// When it started, from the run's start, the same pauses left out.
     pub at: Duration,
 }
 

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 pub struct Totals {
     layout: Arc<Layout>,
     start: Instant,
+    /// For how long pauses held the load up.
+    paused: Duration,
     cells: Cells,
     vus_now: Vec<Vus>,
     vus: Range,
@@ -90,6 +92,7 @@ impl Totals {
             vus_now: vec![Vus::default(); layout.scenarios().len()],
             layout,
             start,
+            paused: Duration::ZERO,
             vus: Range::default(),
             vus_max: Range::default(),
         }
@@ -134,6 +137,17 @@ impl Totals {
     #[must_use]
     pub const fn start(&self) -> Instant {
         self.start
+    }
+
+    /// Sets for how long pauses have held the load up since the start.
+    pub const fn set_paused(&mut self, paused: Duration) {
+        self.paused = paused;
+    }
+
+    /// How much of the time up to `end` the load was not paused: what rates of the whole run are over, as in k6.
+    #[must_use]
+    pub const fn unpaused(&self, end: Duration) -> Duration {
+        end.saturating_sub(self.paused)
     }
 
     /// The figures of a prepared series, had the run ended at `end` (from its start).

@@ -61,6 +61,8 @@ pub struct RunMeta {
     pub started: SystemTime,
     /// From its start to the end of its load.
     pub duration: Duration,
+    /// How much of that it was paused.
+    pub paused: Duration,
 }
 
 /// The figures of a metric or a submetric.
@@ -175,8 +177,8 @@ const EXPECTED: &str = "http_req_duration{expected_response:true}";
 // === impl RunReport ===
 
 impl RunReport {
-    /// Reads everything off the totals. `run.duration` is where the run ended, from its start: rates are over it, and
-    /// what never finished has been due until then.
+    /// Reads everything off the totals. `run.duration` is where the run ended, from its start: what never finished has
+    /// been due until then, and rates are over it but for pauses.
     #[must_use]
     pub fn collect(
         run: RunMeta,
@@ -247,11 +249,11 @@ impl TrendFigures {
 // === impl Figures ===
 
 impl Figures {
-    fn of(reading: &Reading, stats: &TrendStats, own: bool, end: Duration) -> Self {
+    fn of(reading: &Reading, stats: &TrendStats, own: bool, over: Duration) -> Self {
         match reading {
             Reading::Trend(trend) => Self::Trend(TrendFigures::of(trend, stats, own)),
             Reading::Rate(share) => Self::Rate(*share),
-            Reading::Counter(count) => Self::Counter { count: *count, rate: per_second(*count, end) },
+            Reading::Counter(count) => Self::Counter { count: *count, rate: per_second(*count, over) },
             Reading::Gauge(Range { value, min, max, .. }) => Self::Gauge { value: *value, min: *min, max: *max },
         }
     }
@@ -290,7 +292,7 @@ pub(crate) fn metrics(
             name: name.to_owned(),
             contains: metric.contains,
             section: section(id),
-            figures: Figures::of(reading, stats, is_own(id), end),
+            figures: Figures::of(reading, stats, is_own(id), totals.unpaused(end)),
         };
         found.insert((parent, name.to_owned()), report);
     };

@@ -77,17 +77,21 @@ fn pacecar(report: &RunReport) -> Value {
     let run = &report.run;
     let errors: Map<_, _> =
         error_counts(&report.errors).into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    let ms = |duration: std::time::Duration| number((duration.as_secs_f64() * 1e3).round());
     let mut sections = json!({
         "run": {
             "id": run.id.to_string(),
             "plan": run.plan,
             "verdict": run.verdict.as_str(),
             "started": humantime::format_rfc3339_millis(run.started).to_string(),
-            "duration_ms": number((run.duration.as_secs_f64() * 1e3).round()),
+            "duration_ms": ms(run.duration),
         },
         "fidelity": fidelity_value(&report.fidelity),
         "errors": errors,
     });
+    if !run.paused.is_zero() {
+        sections["run"]["paused_ms"] = ms(run.paused);
+    }
     if let Some(sections) = sections.as_object_mut() {
         if !report.intervals.is_empty() {
             let of = |interval: &IntervalReport| {

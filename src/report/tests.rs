@@ -26,6 +26,7 @@ fn meta(duration: Duration) -> RunMeta {
         verdict: Verdict::Pass,
         started: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234),
         duration,
+        paused: Duration::ZERO,
     }
 }
 

@@ -4,9 +4,9 @@ use super::correlation::{CorrelationReport, Table};
 use super::format;
 use super::result::error_counts;
 use super::result::{CheckReport, CleanupReport, Figures, MetricReport, RunReport, Section, TrendFigures};
-use crate::judge::{Fidelity, IntervalReport, JudgeReport, JudgeVerdict};
+use crate::judge::{JudgeReport, JudgeVerdict};
 use crate::measure::threshold::{Aggregation, ThresholdOutcome, ThresholdResult};
-use crate::measure::{Contains, Errors, Quantile, Share};
+use crate::measure::{Contains, Quantile, Share};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn text(report: &RunReport, style: Style) -> String {
     let mut page = Page { style, out: String::new() };
     page.thresholds(report);
     page.totals(report);
-    page.fidelity(&report.fidelity, &report.errors, &report.intervals);
+    page.fidelity(report);
     if !report.judge.is_empty() {
         page.judge(&report.judge);
     }
@@ -147,7 +147,7 @@ impl Page {
     }
 
     fn checks(&mut self, report: &RunReport, all: Share) {
-        let seconds = report.run.duration.as_secs_f64();
+        let seconds = report.run.duration.saturating_sub(report.run.paused).as_secs_f64();
         let rate = if seconds > 0.0 { all.total as f64 / seconds } else { 0.0 };
         let share = |name, of: u64| {
             let share = Share { passes: of, total: all.total };
@@ -208,7 +208,8 @@ impl Page {
         self.line(format_args!("{text}"));
     }
 
-    fn fidelity(&mut self, fidelity: &Fidelity, errors: &Errors, intervals: &[IntervalReport]) {
+    fn fidelity(&mut self, report: &RunReport) {
+        let RunReport { fidelity, errors, intervals, run, .. } = report;
         self.title("FIDELITY");
         if fidelity.valid {
             let line = self.paint("✓ the generator kept its schedule", GREEN);
@@ -246,6 +247,10 @@ impl Page {
                 vec![format!("p(99)={}", time(lag.p99)), format!("max={}", time(lag.max))],
             ),
         ];
+        if !run.paused.is_zero() {
+            let paused = time((run.paused.as_secs_f64() * 1e3).round());
+            rows.push(("paused", paused, vec!["left out of the rates".to_owned()]));
+        }
         rows.extend(fidelity.arrivals.iter().map(|arrivals| {
             let kept = arrivals.kept() != Some(false);
             let mark = if kept { "" } else { "! " };

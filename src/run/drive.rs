@@ -177,7 +177,8 @@ impl Compiled {
             Some(StopReason::Control) => findings.exit(Exit::Stopped),
             _ => {}
         }
-        let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration };
+        let paused = duration.saturating_sub(totals.unpaused(duration));
+        let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration, paused };
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
         let mut report = RunReport::collect(meta, &totals, &self.thresholds, &self.trend_stats, judged, cleanup);
         report.correlation = correlation;
@@ -244,6 +245,7 @@ impl Compiled {
                 Instant::now()
             }
         };
+        totals.set_paused(self.control.paused_for(end));
         Load { totals, duration: end.saturating_duration_since(start), used: meter.stop() }
     }
 

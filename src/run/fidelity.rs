@@ -49,7 +49,7 @@ impl Compiled {
         input.max_rss_bytes = resources::max_rss_bytes().unwrap_or(0);
         input.throttled = used.throttled;
         input.generator = Generator {
-            lasted: end,
+            lasted: totals.unpaused(end),
             cpu: used.cpu,
             cores: workers.min(std::thread::available_parallelism().map_or(workers, |cores| cores.get() as f64)),
             starved: totals.starved().div_f64(workers),

@@ -81,15 +81,22 @@ impl Reporter<'_> {
         aborted
     }
 
+    /// The time since the start; the totals are told how much of it was a pause.
+    fn elapsed(&mut self) -> Duration {
+        let now = Instant::now();
+        self.totals.set_paused(self.control.paused_for(now));
+        now.saturating_duration_since(self.totals.start())
+    }
+
     /// The figures of now.
-    fn look(&self, recent: Option<&Recent>) -> Snapshot {
-        let elapsed = Instant::now().saturating_duration_since(self.totals.start());
+    fn look(&mut self, recent: Option<&Recent>) -> Snapshot {
+        let elapsed = self.elapsed();
         Snapshot::of(self.totals, self.thresholds, recent, elapsed)
     }
 
     /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
     fn judge(&mut self) -> Option<ThresholdResult> {
-        let elapsed = Instant::now().saturating_duration_since(self.totals.start());
+        let elapsed = self.elapsed();
         let failed = self.thresholds.abort(self.totals, elapsed)?;
         self.stop.drain(StopReason::Threshold);
         Some(failed)

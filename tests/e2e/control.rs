@@ -89,6 +89,38 @@ fn a_run_is_started_paused_scaled_and_stopped_by_its_verbs() {
 }
 
 #[test]
+fn a_pause_is_no_time_of_the_run_to_rates_and_to_fidelity() {
+    let server = Server::start(Mode::Api);
+    let plan = PlanFile::new(
+        "\
+name: paused
+base_url: ${API_URL}
+workflow: [{ name: home, request: GET / }]
+scenarios:
+  main: { executor: constant-arrival-rate, rate: 100, duration: 2s, preAllocatedVUs: 50, arrivals: poisson }
+thresholds: { http_reqs: ['rate>70'] }
+",
+    );
+    let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).arg("-v").start();
+    let address = run.address("control");
+    server.wait_for(20);
+    verb(address, &["pause"]).expect_code(0);
+    thread::sleep(Duration::from_millis(2500));
+    verb(address, &["resume"]).expect_code(0);
+    let ended = run.end();
+    let summary = ended.summary();
+    let number = |path: &[&str]| crate::support::json::at(&summary, path).as_f64().unwrap_or(-1.0);
+    // With the pause the rate would be below 50.
+    assert_eq!(summary["metrics"]["http_reqs"]["thresholds"]["rate>70"], Value::Bool(false), "{ended}");
+    assert!(ended.stdout.contains("left out of the rates"), "{ended}");
+    assert!(number(&["pacecar", "run", "paused_ms"]) >= 2500.0, "{ended}");
+    assert!(number(&["pacecar", "run", "duration_ms"]) >= 4400.0, "{ended}");
+    // Worse than chance ever makes it is above 10: a Poisson process with a hole is that.
+    let fit = number(&["pacecar", "fidelity", "arrivals", "main", "statistic"]);
+    assert!((0.0..10.0).contains(&fit), "{ended}");
+}
+
+#[test]
 fn a_run_that_is_stopped_before_it_was_resumed_sends_nothing() {
     for by_signal in [false, true] {
         let server = Server::start(Mode::Api);

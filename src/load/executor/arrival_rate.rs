@@ -6,7 +6,7 @@
 //! made at once and that arrival is its first.
 
 use super::backlog::Backlog;
-use super::crew::{Attempt, Crew, MakeVu, OwnEnd};
+use super::crew::{Attempt, Crew, MakeVu, OwnEnd, Place};
 use super::curtain::{Phase, Seat};
 use crate::load::pacer::{Pacer, Pause};
 use crate::load::plan::ArrivalRate;
@@ -37,11 +37,11 @@ struct Desk {
     arrival: Cell<Option<Placed>>,
 }
 
-/// An arrival with its number in the schedule; its own number counts those that started.
+/// An arrival with its place in the schedule; its own number counts those that started.
 #[derive(Clone, Copy, Debug)]
 struct Placed {
     arrival: Arrival,
-    place: u64,
+    place: Place,
 }
 
 pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start: Instant, pacer: &Pacer) {
@@ -64,7 +64,8 @@ pub(super) async fn run<M: MakeVu>(crew: &Rc<Crew<M>>, open: &ArrivalRate, start
             pool.backlog.borrow_mut().decides(due, Instant::now(), free.len() as u64 + (most - made), most);
             free.pop_front()
         };
-        let placed = || Placed { arrival: Arrival { due, number: crew.number() }, place: next.number };
+        let place = Place { number: next.number, planned: start + next.offset };
+        let placed = || Placed { arrival: Arrival { due, number: crew.number() }, place };
         if let Some(desk) = free {
             pool.backlog.borrow_mut().started();
             desk.arrival.set(Some(placed()));

@@ -68,6 +68,15 @@ pub(crate) struct Bench<M> {
     pub(crate) failure: Rc<RefCell<Option<LoadError>>>,
 }
 
+/// Where an arrival stands in its schedule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Its number there.
+    pub(super) number: u64,
+    /// When it would be due without pauses.
+    pub(super) planned: Instant,
+}
+
 /// How an attempt at an iteration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
@@ -157,13 +166,13 @@ impl<M: MakeVu> Crew<M> {
         self.iterate_at(vu, seat, arrival, None, own_end, give_up).await
     }
 
-    /// As [`iterate`](Self::iterate); `place` is the number in its schedule that an arrival of an open model has.
+    /// As [`iterate`](Self::iterate); `place` is where in its schedule an arrival of an open model stands.
     pub(super) async fn iterate_at(
         &self,
         vu: &mut M::Vu,
         seat: Seat,
         arrival: Arrival,
-        place: Option<u64>,
+        place: Option<Place>,
         own_end: &mut OwnEnd,
         give_up: Phase,
     ) -> Attempt {
@@ -179,7 +188,9 @@ impl<M: MakeVu> Crew<M> {
         let started = Instant::now();
         self.tally.started.add(1);
         if let Some(place) = place {
-            self.recorder.arrival_started(self.scenario, place, arrival.due, started);
+            // On the schedule's clock, which stands still in a pause.
+            let started = started - arrival.due.saturating_duration_since(place.planned);
+            self.recorder.arrival_started(self.scenario, place.number, place.planned, started);
         }
         let finished = {
             let call = pin!(vu.call(arrival));

@@ -116,7 +116,7 @@ impl Thresholds {
         let fails = |threshold: &Threshold| {
             let reading = totals.series(threshold.judged, elapsed)?;
             // k6 leaves out what is empty while the run lives: a counter that is still 0 may yet grow.
-            let result = threshold.result(&reading, elapsed);
+            let result = threshold.result(&reading, totals, elapsed);
             (!reading.is_empty() && result.outcome == ThresholdOutcome::Failed).then_some(result)
         };
         self.items.iter().filter(due).find_map(fails)
@@ -179,10 +179,10 @@ impl Threshold {
 
     fn judge(&self, totals: &Totals, end: Duration) -> ThresholdResult {
         let empty = Reading::Counter(0.0);
-        self.result(&totals.series(self.judged, end).unwrap_or(empty), end)
+        self.result(&totals.series(self.judged, end).unwrap_or(empty), totals, end)
     }
 
-    fn result(&self, reading: &Reading, end: Duration) -> ThresholdResult {
+    fn result(&self, reading: &Reading, totals: &Totals, end: Duration) -> ThresholdResult {
         let aggregation = self.expression.aggregation;
         let (observed, censored, empty) = match reading {
             Reading::Trend(trend) => {
@@ -192,7 +192,7 @@ impl Threshold {
             }
             Reading::Rate(share) => (share.rate(), false, share.total == 0),
             Reading::Counter(sum) if aggregation == Aggregation::Rate => {
-                (per_second(*sum, self.span(end)), false, false)
+                (per_second(*sum, self.span(totals, end)), false, false)
             }
             Reading::Counter(sum) => (*sum, false, false),
             Reading::Gauge(range) => (range.value, false, range.count == 0),
@@ -213,9 +213,11 @@ impl Threshold {
         }
     }
 
-    /// How long the part of the run that is judged has lasted at `end`.
-    fn span(&self, end: Duration) -> Duration {
-        self.during.map_or(end, |during| during.to.unwrap_or(end).min(end).saturating_sub(during.from))
+    /// How long the part of the run that is judged has lasted at `end`. Of the whole run pauses are left out; `during`
+    /// is of the clock on the wall.
+    fn span(&self, totals: &Totals, end: Duration) -> Duration {
+        let part = |during: During| during.to.unwrap_or(end).min(end).saturating_sub(during.from);
+        self.during.map_or_else(|| totals.unpaused(end), part)
     }
 }
 
