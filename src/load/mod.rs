@@ -24,6 +24,6 @@ pub use executor::MakeVu;
 pub use pacer::{Pacer, Pause};
 pub use plan::{LoadPlan, ScenarioPlan};
 pub use progress::{Progress, ScenarioProgress};
-pub use schedule::{Segment, SegmentError};
+pub use schedule::{Segment, SegmentError, Stripes};
 pub use stop::{Phase, Stop, StopReason};
 pub use workers::{Ended, Handover, Reporter, ScenarioEnded, WorkerContext, Workers, start};

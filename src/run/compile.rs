@@ -10,7 +10,7 @@ use crate::cleanup::{self, CleanupPlan};
 use crate::client;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
-use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop};
+use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
@@ -95,7 +95,13 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
             diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
         })
         .ok()?;
-    let program = program?;
+    let mut program = program?;
+    let stripes = segment.stripes().clone();
+    if stripes != Stripes::whole()
+        && let Some(program) = Arc::get_mut(&mut program)
+    {
+        program.limit_to(&workflow::Part::new(move |k| stripes.nth(k)));
+    }
     let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
     Some(Compiled {

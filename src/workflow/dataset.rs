@@ -4,6 +4,7 @@
 //! computed for each place anew, so a month of it costs what its first second did.
 
 use super::names::Unknown;
+use super::part::Part;
 use super::problems::{Problems, did_you_mean};
 use crate::plan::{DataSource, Pick};
 use crate::semconv::RunId;
@@ -28,6 +29,8 @@ pub(crate) struct Dataset {
     pick: Pick,
     /// How many rows were drawn in order, by all workers.
     drawn: AtomicU64,
+    /// Which places in that order are drawn here.
+    part: Part,
     seed: u64,
 }
 
@@ -84,7 +87,26 @@ impl Dataset {
         }
         // Each file has its own order, the same in every run with the same id.
         let seed = source.name.value.bytes().fold(run.bits(), |seed, byte| mix(seed ^ u64::from(byte)));
-        Self { name: source.name.value.clone(), rows, columns, pick: source.pick, drawn: AtomicU64::new(0), seed }
+        Self {
+            name: source.name.value.clone(),
+            rows,
+            columns,
+            pick: source.pick,
+            drawn: AtomicU64::new(0),
+            part: Part::default(),
+            seed,
+        }
+    }
+
+    /// Leaves the places of other machines to them. Before the first row is drawn.
+    pub(crate) fn limit_to(&mut self, part: &Part) {
+        self.part = part.clone();
+    }
+
+    /// The next place in the order of rows.
+    fn place(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        self.part.nth(drawn).unwrap_or(drawn)
     }
 
     /// Draws a row: its index.
@@ -92,9 +114,9 @@ impl Dataset {
         let rows = self.rows.len() as u64;
         let row = match self.pick {
             Pick::Random => random.u64(..rows),
-            Pick::Sequential => self.drawn.fetch_add(1, Ordering::Relaxed) % rows,
+            Pick::Sequential => self.place() % rows,
             Pick::Shuffled => {
-                let place = self.drawn.fetch_add(1, Ordering::Relaxed);
+                let place = self.place();
                 permuted(place % rows, rows, mix(self.seed.wrapping_add(place / rows)))
             }
         };
@@ -272,6 +294,21 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let drawn: Vec<usize> = (0..7).map(|_| set.draw(&mut random)).collect();
         assert_eq!(drawn, [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn machines_draw_every_row_once_together() {
+        let rows: Vec<Value> = (0..10).map(|row| json!(row)).collect();
+        for pick in [Pick::Sequential, Pick::Shuffled] {
+            let mut seen = Vec::new();
+            for index in 0..3_u64 {
+                let mut set = Dataset::new(&source("a.json", pick), rows.clone(), RunId::new(1));
+                set.limit_to(&Part::new(move |k| Some(k * 3 + index)));
+                seen.extend((0..(10 - index).div_ceil(3)).map(|_| set.draw(&mut fastrand::Rng::with_seed(1))));
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..10).collect::<Vec<_>>(), "{pick:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod expression;
 mod header;
 mod metric;
 mod names;
+mod part;
 mod phase;
 mod play;
 mod problems;
@@ -38,6 +39,7 @@ mod value;
 mod variable;
 
 pub use environment::Environment;
+pub use part::Part;
 pub use phase::{PhaseError, StepError};
 pub use program::{Program, compile};
 pub use session::{Vu, Worker};

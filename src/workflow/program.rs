@@ -3,6 +3,7 @@
 use super::dataset::Dataset;
 use super::environment::Environment;
 use super::names::{Audience, Names};
+use super::part::Part;
 use super::problems::Problems;
 use super::sequence::{Material, Role, Sequence};
 use super::site::Site;
@@ -115,6 +116,12 @@ pub fn compile(
 // === impl Program ===
 
 impl Program {
+    /// Leaves to other machines what is theirs of users and of data drawn in order. Before anything is played.
+    pub fn limit_to(&mut self, part: &Part) {
+        self.users.limit_to(part);
+        self.world.data.iter_mut().for_each(|data| data.limit_to(part));
+    }
+
     /// Whether any step asks who its user or tenant is.
     pub(crate) fn is_personal(&self) -> bool {
         let workflows = self.scenarios.iter().flat_map(|scenario| &scenario.workflows);

@@ -1,8 +1,9 @@
 //! Who plays which user: a user is unique while in use, and all get their turn.
 //!
 //! One atomic per user, on pages made when they are first touched, and no lock: all workers draw
-//! from the same users.
+//! from the same users. Where several machines play one run, each draws from users of its own.
 
+use super::part::Part;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -20,6 +21,11 @@ const HOLDERS: u32 = CREATING - 1;
 #[derive(Debug)]
 pub(crate) struct Users {
     count: u32,
+    /// Which of them are played here, and how many those are. At least one: where there are fewer users than
+    /// machines, the rest play everybody's, and share them.
+    part: Part,
+    own: u32,
+    others: bool,
     pages: Box<[OnceLock<Box<[AtomicU32]>>]>,
     /// Whose turn it is.
     next: AtomicU64,
@@ -63,6 +69,9 @@ impl Users {
         let pages = (count as usize).div_ceil(PAGE);
         Self {
             count,
+            part: Part::default(),
+            own: count,
+            others: false,
             pages: (0..pages).map(|_| OnceLock::new()).collect(),
             next: AtomicU64::new(0),
             taken: AtomicU32::new(0),
@@ -70,11 +79,20 @@ impl Users {
         }
     }
 
+    /// Leaves the users of other machines to them. Before the first is taken.
+    pub(crate) fn limit_to(&mut self, part: &Part) {
+        let own = u32::try_from(part.count(u64::from(self.count))).unwrap_or(self.count);
+        self.others = own == 0;
+        if !self.others {
+            (self.part, self.own) = (part.clone(), own);
+        }
+    }
+
     /// Takes the next user that nobody plays, or, where all are played, the next.
     pub(crate) fn take(&self) -> Taken {
         // Bounded: while others take the last free users at the same time, nobody waits for the outcome.
-        for _ in 0..4 * u64::from(self.count) + 64 {
-            if self.taken.load(Ordering::Relaxed) >= self.count {
+        for _ in 0..4 * u64::from(self.own) + 64 {
+            if self.taken.load(Ordering::Relaxed) >= self.own {
                 break;
             }
             let index = self.turn();
@@ -83,7 +101,7 @@ impl Users {
             if now & HOLDERS == 0 && state.compare_exchange(now, now + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
             {
                 self.taken.fetch_add(1, Ordering::Relaxed);
-                return Taken { index, shared: false };
+                return Taken { index, shared: self.others };
             }
         }
         let index = self.turn();
@@ -91,7 +109,7 @@ impl Users {
         if !shared {
             self.taken.fetch_add(1, Ordering::Relaxed);
         }
-        Taken { index, shared }
+        Taken { index, shared: shared || self.others }
     }
 
     /// Gives a user back.
@@ -124,8 +142,9 @@ impl Users {
     }
 
     fn turn(&self) -> u32 {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed) % u64::from(self.own);
         // Less than `count`, so it fits.
-        (self.next.fetch_add(1, Ordering::Relaxed) % u64::from(self.count)) as u32
+        self.part.nth(turn).unwrap_or(turn) as u32
     }
 
     fn state(&self, index: u32) -> &AtomicU32 {
@@ -173,6 +192,28 @@ mod tests {
         users.give_back(fourth.index);
         users.give_back(fourth.index);
         assert_eq!(users.take(), Taken { index: fourth.index, shared: false });
+    }
+
+    #[test]
+    fn machines_never_play_the_same_user_while_there_are_enough() {
+        let machine = |of: u64, index: u64| {
+            let mut users = Users::new(10);
+            users.limit_to(&Part::new(move |k| Some(k * of + index)));
+            users
+        };
+        let mut seen = BTreeSet::new();
+        for index in 0..3 {
+            let users = machine(3, index);
+            let own = (10 - index).div_ceil(3);
+            for _ in 0..own {
+                let taken = users.take();
+                assert!(!taken.shared && taken.index < 10 && seen.insert(taken.index), "{taken:?}");
+            }
+            assert!(users.take().shared, "it has no more of its own");
+        }
+        assert_eq!(seen.len(), 10);
+        // The eleventh machine has none of its own: it plays those of others, and says so.
+        assert!(machine(11, 10).take().shared);
     }
 
     #[test]
