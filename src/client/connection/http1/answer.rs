@@ -9,8 +9,11 @@ use http::{StatusCode, Version};
 use httparse::{ParserConfig, Response, Status};
 use std::mem::MaybeUninit;
 
+/// How many headers an answer mostly has at most: there is room for so many without an allocation.
+const USUAL_HEADERS: usize = 100;
+
 /// How many headers an answer may have.
-const MAX_HEADERS: usize = 100;
+const MAX_HEADERS: usize = 4096;
 
 /// What stands at the front of the bytes.
 #[derive(Debug)]
@@ -25,10 +28,16 @@ pub(super) enum Parsed {
 
 /// Reads the head at the front of `held`. Its values share the bytes: nothing is copied.
 pub(super) fn parse(held: &mut Bytes, asked: Asked) -> Result<Parsed, Http1Error> {
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut slots = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut more = Vec::new();
     let mut response = Response::new(&mut []);
     let config = ParserConfig::default();
-    let read = config.parse_response_with_uninit_headers(&mut response, held, &mut slots);
+    let mut read = config.parse_response_with_uninit_headers(&mut response, held, &mut slots);
+    if read == Err(httparse::Error::TooManyHeaders) {
+        more.resize_with(MAX_HEADERS, MaybeUninit::uninit);
+        response = Response::new(&mut []);
+        read = config.parse_response_with_uninit_headers(&mut response, held, &mut more);
+    }
     let Status::Complete(length) = read.map_err(Http1Error::Head)? else { return Ok(Parsed::Partial) };
     let invalid = |error: http::Error| Http1Error::Field(error);
     let status = StatusCode::from_u16(response.code.unwrap_or_default()).map_err(|error| invalid(error.into()))?;
