@@ -87,7 +87,7 @@ async fn main() {
     drop(source);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut best = [f64::MAX; 2];
-    for round in 0..3 {
+    for round in 0..5 {
         let by_hand = connect(&cluster.url_of(&copy(&admin, round * 2).await)).await;
         let begun = Instant::now();
         by_hand

@@ -7,7 +7,8 @@
 
 use super::catalog::Catalog;
 use super::closure::{self, Candidate};
-use super::rows::{Fixed, FixedRow, Marks, Xid, batches, parameters};
+use super::places::Places;
+use super::rows::{Fixed, FixedRow, Marks, Xid, batches};
 use super::seeds::ASK;
 use super::session::{Access, Session};
 use crate::cleanup::compile::CleanupPlan;
@@ -264,25 +265,25 @@ impl<'a> Look<'a> {
         let mut rows: Vec<FixedRow> = positions.iter().map(|row| self.fixed[key.to].rows()[*row]).collect();
         rows.sort_unstable_by_key(FixedRow::place);
         let sql = format!(
-            "SELECT t.tableoid, t.ctid, r.tableoid, r.ctid, r.xmin, ({})::int4 FROM {} t JOIN {} r ON {}
-             WHERE t.tableoid = $1 AND t.ctid = ANY($2)",
+            "SELECT t.ctid, r.tableoid, r.ctid, r.xmin, ({})::int4 FROM {} t JOIN {} r ON {} WHERE ",
             key.open(&catalog.keys),
             key.from_referred,
             key.from_referrer,
             key.join()
         );
         for batch in batches(&rows, ASK) {
-            let (oid, tids, _) = parameters(batch);
+            let places = Places::of(batch, self.session.ranges);
+            let sql = format!("{sql}{}", places.condition("t.", 1));
             let (fixed, references) = (&mut self.fixed, &mut self.references[component]);
             let see = |row: &tokio_postgres::Row| {
-                let Some(to) = fixed[key.to].position(row.get(0), row.get(1)) else { return };
+                let Some(to) = fixed[key.to].position(places.relation, row.get(0)) else { return };
                 let marks = fixed[key.to].rows()[to].marks;
                 let reached = key.counts && follow == Follow::ForeignKeys;
                 let reached = reached && marks.has(Marks::ROOT.and(Marks::REACHED));
                 let referrer = FixedRow {
-                    relation: row.get(2),
-                    tid: row.get(3),
-                    xmin: row.get(4),
+                    relation: row.get(1),
+                    tid: row.get(2),
+                    xmin: row.get(3),
                     open: 0,
                     marks: Marks::when(reached && !inside, Marks::REACHED)
                         .and(Marks::when(marks.has(Marks::BELOW) && !inside, Marks::BELOW)),
@@ -291,7 +292,7 @@ impl<'a> Look<'a> {
                 let referrer = fixed[from].row(position);
                 if !referrer.marks.has(Marks::REFERS) {
                     referrer.marks.set(Marks::REFERS);
-                    referrer.open = u16::try_from(row.get::<_, i32>(5)).unwrap_or(u16::MAX);
+                    referrer.open = u16::try_from(row.get::<_, i32>(4)).unwrap_or(u16::MAX);
                 }
                 if inside {
                     let place = |target: usize, row: usize| (small(target), small(row));
@@ -304,7 +305,7 @@ impl<'a> Look<'a> {
                     referrer.open = referrer.open.saturating_sub(1);
                 }
             };
-            self.session.each_row("look for what refers to test rows", &sql, &[&oid, &tids], see).await?;
+            self.session.each_row("look for what refers to test rows", &sql, &places.values(), see).await?;
         }
         Ok(())
     }
@@ -358,21 +359,22 @@ impl<'a> Look<'a> {
     async fn look_up(&mut self, number: usize, to: usize, staying: &[FixedRow]) -> Result<(), RefusalCause> {
         let key = &self.catalog.keys[number];
         let sql = format!(
-            "SELECT r.tableoid, r.ctid, t.tableoid, t.ctid FROM {} r JOIN {} t ON {} WHERE r.tableoid = $1 AND r.ctid = ANY($2)",
+            "SELECT r.ctid, t.tableoid, t.ctid FROM {} r JOIN {} t ON {} WHERE ",
             key.from_referrer,
             key.from_referred,
             key.join()
         );
         let mut pairs: Vec<(usize, usize)> = Vec::new();
         for batch in batches(staying, ASK) {
-            let (oid, tids, _) = parameters(batch);
+            let places = Places::of(batch, self.session.ranges);
+            let sql = format!("{sql}{}", places.condition("r.", 1));
             let fixed = &self.fixed;
             let see = |row: &tokio_postgres::Row| {
-                let from = fixed[key.from].position(row.get(0), row.get(1));
-                let to = fixed[to].position(row.get(2), row.get(3));
+                let from = fixed[key.from].position(places.relation, row.get(0));
+                let to = fixed[to].position(row.get(1), row.get(2));
                 pairs.extend(from.zip(to));
             };
-            self.session.each_row("look for what a row that stays needs", &sql, &[&oid, &tids], see).await?;
+            self.session.each_row("look for what a row that stays needs", &sql, &places.values(), see).await?;
         }
         for (from, needed) in pairs {
             let row = self.fixed[key.from].rows()[from];

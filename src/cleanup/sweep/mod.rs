@@ -15,10 +15,12 @@ mod keys;
 mod look;
 mod naming;
 mod order;
+mod places;
 mod rounds;
 mod rows;
 mod seeds;
 mod session;
+mod standbys;
 mod tables;
 mod tls;
 

@@ -8,6 +8,7 @@ use super::look::{Found, Look, small};
 use super::order::row_batches;
 use super::rows::FixedRow;
 use super::session::Session;
+use super::standbys::Standbys;
 use super::{CleanupPlan, Progress, Scope};
 use crate::cleanup::outcome::{Blocked, CleanupOutcome, Refusal, RefusalCause, TableOutcome};
 
@@ -37,7 +38,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
 
     async fn rounds(&mut self, outcome: &mut CleanupOutcome) -> Result<(), Refusal> {
         let mut stayed: Vec<FixedRow> = Vec::new();
-        let mut pace = Pace::new(self.plan.max_rows_per_second);
+        let mut gentle = (Pace::new(self.plan.max_rows_per_second), Standbys::default());
         for round in 1..=ROUNDS {
             if round > 1 {
                 // Stragglers may still be coming.
@@ -60,7 +61,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
                 return Err(Refusal::new(RefusalCause::StillThere { rounds: round }));
             }
             let before = outcome.deleted();
-            let (blocked, more) = self.delete(&catalog, &found, &mut pace, outcome).await?;
+            let (blocked, more) = self.delete(&catalog, &found, &mut gentle, outcome).await?;
             drop(found);
             stayed.extend(more.into_iter().filter(FixedRow::is_root));
             stayed.sort_unstable_by_key(FixedRow::place);
@@ -88,7 +89,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
         &mut self,
         catalog: &Catalog,
         found: &Found,
-        pace: &mut Pace,
+        (pace, standbys): &mut (Pace, Standbys),
         outcome: &mut CleanupOutcome,
     ) -> Result<(Vec<Blocked>, Vec<FixedRow>), Refusal> {
         let limit = pace.limit(self.plan.batch.get());
@@ -97,9 +98,11 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
             catalog,
             found,
             pace,
+            standbys,
             deleted: vec![0; catalog.targets.len()],
             blocked: Vec::new(),
             stayed: Vec::new(),
+            closer_looks: 0,
         };
         let (all, before) = (outcome.found(), outcome.deleted());
         let mut ended = Ok(());
