@@ -30,7 +30,10 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
         let mut outcome = CleanupOutcome::default();
         if let Err(refusal) = self.rounds(&mut outcome).await {
             // What is left is what was found and is not known to be gone.
-            outcome.remaining = outcome.found().saturating_sub(outcome.deleted());
+            for table in &mut outcome.tables {
+                table.remaining = table.found.saturating_sub(table.deleted);
+            }
+            outcome.remaining = outcome.tables.iter().map(|table| table.remaining).sum();
             outcome.refused = Some(refusal);
         }
         outcome
@@ -171,7 +174,7 @@ pub(super) fn tell(outcome: &mut CleanupOutcome, catalog: &Catalog, found: &mut 
         let table = match outcome.tables.iter().position(|table| table.name == target.name) {
             Some(table) => &mut outcome.tables[table],
             None if target.rooted || there > 0 => {
-                outcome.tables.push(TableOutcome { name: target.name.clone(), found: 0, deleted: 0 });
+                outcome.tables.push(TableOutcome { name: target.name.clone(), ..TableOutcome::default() });
                 let last = outcome.tables.len() - 1;
                 &mut outcome.tables[last]
             }
@@ -179,6 +182,8 @@ pub(super) fn tell(outcome: &mut CleanupOutcome, catalog: &Catalog, found: &mut 
         };
         // Later rounds may find stragglers: all that was ever found, found once.
         table.found = table.found.max(table.deleted + there);
+        table.remaining = there;
+        table.quarantined = fixed.count(FixedRow::is_quarantined);
     }
     outcome.remaining = found.rows();
     outcome.quarantined = found.quarantined();
