@@ -367,7 +367,7 @@ fn a_dry_run_prints_the_table_that_the_sweep_then_prints() {
         CleanupReport { tables, remaining, quarantined: 2, blocked: Vec::new(), dry_run }
     };
     let lines = |dry_run: bool| {
-        let text = crate::report::cleanup_text(&report(dry_run), Style::Plain);
+        let text = cleanup_text(&report(dry_run), Style::Plain);
         text.lines().filter(|line| line.contains("found=")).map(str::to_owned).collect::<Vec<_>>()
     };
     let expected = [
@@ -376,10 +376,10 @@ fn a_dry_run_prints_the_table_that_the_sweep_then_prints() {
     ];
     assert_eq!(lines(false), expected);
     assert_eq!(lines(true), expected);
-    let dry = crate::report::cleanup_text(&report(true), Style::Plain);
+    let dry = cleanup_text(&report(true), Style::Plain);
     assert!(dry.contains("1258 rows would be deleted") && dry.contains("nothing was"), "{dry}");
     // What scripts read says what was done.
-    let value = crate::report::summary::cleanup_value(&report(true));
+    let value = summary::cleanup_value(&report(true));
     assert_eq!((&value["deleted"]["public.users"], &value["remaining"]), (&0.into(), &1_260.into()));
 }
 

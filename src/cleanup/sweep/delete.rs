@@ -24,8 +24,6 @@ use tokio_postgres::types::Type;
 
 /// How often a batch that met a lock is tried again.
 const TRIES: u32 = 3;
-/// How often a batch may turn out to refer to nothing but what is new, until that is not tried first.
-const CLOSER_LOOKS: u32 = 2;
 /// How long it waits before that.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -45,8 +43,6 @@ pub(super) struct Deleter<'a> {
     pub(super) blocked: Vec<Blocked>,
     /// Rows that may still be there.
     pub(super) stayed: Vec<FixedRow>,
-    /// How often a batch referred to nothing but what is newer than the look.
-    pub(super) closer_looks: u32,
 }
 
 /// How a transaction ended.
@@ -133,37 +129,55 @@ impl<'a> Deleter<'a> {
         }
     }
 
-    /// Deletes rows in one statement where nothing that they refer to came or changed since the look, and looks
-    /// closer at those of which it did. What is so little asked of the database is mostly all there is to ask.
+    /// Deletes rows in one statement where all that they refer to is still what the look saw, and looks closer where
+    /// it is not.
     async fn unchanged(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
-        let Some((relation, horizon)) = self.goes_alone(rows) else { return self.checked(rows).await };
+        let Some(relation) = self.goes_alone(rows) else { return self.checked(rows).await };
         let started = Instant::now();
         let places = Places::of(rows, self.session.ranges);
+        let parents = self.parents(relation.target, rows);
         let mut values = places.identities();
-        values.push((&horizon, Type::XID));
-        let mut sql = format!("DELETE FROM {} r WHERE {}", relation.access, places.identity("r.", 1));
-        for (_, key) in self.catalog.keys_of(relation.target).filter(|(_, key)| key.counts) {
-            let (from, refers, newer) = (&key.from_referred, key.join(), newer_than(values.len()));
-            sql.push_str(&format!(" AND NOT EXISTS (SELECT FROM {from} t WHERE {refers}{newer})"));
+        let mut sql = format!("DELETE FROM {} t WHERE {}", relation.access, places.identity("t.", 1));
+        for (from, count, parents) in &parents {
+            let same = parents.identity("p.", values.len() + 1);
+            sql.push_str(&format!(" AND (SELECT pg_catalog.count(*) FROM {from} p WHERE {same}) = {count}"));
+            values.extend(parents.identities());
         }
         let gone = timed(DELETE, self.session.client.execute_typed(&sql, &values)).await?;
         if gone == rows.len() as u64 {
             return Ok(Ended::Deleted(vec![(relation.target, gone)], Vec::new()));
         }
-        // A transaction that has long been open makes all that came after it look new.
-        self.closer_looks += u32::from(gone == 0);
         self.deleted[relation.target] += gone;
         self.pace.spend(relation.target, gone, started.elapsed()).await;
         self.checked(rows).await
     }
 
-    /// Where rows lie and since when what they refer to may have changed, if one statement can judge them: they are
-    /// of one table, and it refers to others only.
-    fn goes_alone(&self, rows: &[FixedRow]) -> Option<(&'a Relation, Xid)> {
+    /// Where rows lie, if one statement can judge them: they are of one table, and it refers to others only.
+    fn goes_alone(&self, rows: &[FixedRow]) -> Option<&'a Relation> {
         let relation = self.catalog.relation(rows.first()?.relation)?;
         let one = rows.iter().all(|row| row.relation == rows[0].relation);
         let outwards = self.catalog.keys_of(relation.target).all(|(_, key)| !self.catalog.together(key));
-        (one && outwards && self.closer_looks < CLOSER_LOOKS).then_some((relation, self.found.horizon?))
+        (one && outwards).then_some(relation)
+    }
+
+    /// What rows of a target refer to by the keys that count, each once: the table, how many rows of it, and which.
+    fn parents(&self, target: usize, rows: &[FixedRow]) -> Vec<(&'a str, usize, Places)> {
+        let (catalog, found) = (self.catalog, self.found);
+        let positions = rows.iter().filter_map(|row| found.fixed[target].position(row.relation, row.tid));
+        let positions: Vec<usize> = positions.collect();
+        let mut all = Vec::new();
+        for (number, key) in catalog.keys_of(target).filter(|(_, key)| key.counts) {
+            let mut to: Vec<usize> = positions.iter().filter_map(|from| found.parents.of(number, *from)).collect();
+            to.sort_unstable();
+            to.dedup();
+            let mut parents: Vec<FixedRow> = to.into_iter().map(|row| found.fixed[key.to].rows()[row]).collect();
+            parents.sort_unstable_by_key(FixedRow::place);
+            let batches = batches(&parents, usize::MAX);
+            all.extend(
+                batches.map(|batch| (key.from_referred.as_str(), batch.len(), Places::of(batch, self.session.ranges))),
+            );
+        }
+        all
     }
 
     /// Looks once more at what the rows refer to and what refers to them, then deletes: one snapshot.
@@ -203,7 +217,7 @@ impl<'a> Deleter<'a> {
                 let mut newer = String::new();
                 if let Some(horizon) = &found.horizon {
                     values.push((horizon, Type::XID));
-                    newer = newer_than(values.len());
+                    newer = format!(" AND pg_catalog.age(t.xmin) <= pg_catalog.age(${}::xid)", values.len());
                 }
                 let sql = format!(
                     "SELECT r.ctid, t.tableoid, t.ctid, t.xmin FROM {} r JOIN {} t ON {} WHERE {}{newer}",
@@ -302,11 +316,6 @@ impl<'a> Deleter<'a> {
 }
 
 // === helpers ===
-
-/// The condition that a row `t` is newer than the look, as parameter `number` says: only that can have changed since.
-fn newer_than(number: usize) -> String {
-    format!(" AND pg_catalog.age(t.xmin) <= pg_catalog.age(${number}::xid)")
-}
 
 /// Tells a foreign key and a lock from what ends the sweep.
 fn ended(cause: RefusalCause) -> Result<Ended, RefusalCause> {

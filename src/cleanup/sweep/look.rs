@@ -7,6 +7,7 @@
 
 use super::catalog::Catalog;
 use super::closure::{self, Candidate};
+use super::parents::Parents;
 use super::places::Places;
 use super::rows::{Fixed, FixedRow, Marks, Xid, batches};
 use super::seeds::ASK;
@@ -26,6 +27,8 @@ pub(super) struct Found {
     pub(super) fixed: Vec<Fixed>,
     /// By component, the references between rows of its tables where these refer to each other.
     pub(super) references: Vec<Vec<Reference>>,
+    /// What rows refer to in other tables.
+    pub(super) parents: Parents,
     /// The real rows that need test rows, the first few of them.
     pub(super) blocked: Vec<Blocked>,
     pub(super) notes: Vec<Note>,
@@ -61,6 +64,7 @@ pub(super) struct Look<'a> {
     pub(super) fixed: Vec<Fixed>,
     /// By component.
     pub(super) references: Vec<Vec<Reference>>,
+    pub(super) parents: Parents,
     pub(super) needs: Vec<Need>,
     /// The most rows that may be found, where that is judged.
     pub(super) max_rows: Option<u64>,
@@ -105,6 +109,7 @@ impl<'a> Look<'a> {
             catalog,
             fixed: vec![Fixed::default(); catalog.targets.len()],
             references: vec![Vec::new(); catalog.order.len()],
+            parents: Parents::default(),
             needs: Vec::new(),
             max_rows,
         };
@@ -132,6 +137,7 @@ impl<'a> Look<'a> {
         let found = Found {
             fixed: std::mem::take(&mut self.fixed),
             references: std::mem::take(&mut self.references),
+            parents: std::mem::take(&mut self.parents),
             blocked,
             notes,
             horizon,
@@ -275,6 +281,7 @@ impl<'a> Look<'a> {
             let places = Places::of(batch, self.session.ranges);
             let sql = format!("{sql}{}", places.condition("t.", 1));
             let (fixed, references) = (&mut self.fixed, &mut self.references[component]);
+            let parents = &mut self.parents;
             let see = |row: &tokio_postgres::Row| {
                 let Some(to) = fixed[key.to].position(places.relation, row.get(0)) else { return };
                 let marks = fixed[key.to].rows()[to].marks;
@@ -303,6 +310,7 @@ impl<'a> Look<'a> {
                     });
                 } else if key.counts {
                     referrer.open = referrer.open.saturating_sub(1);
+                    parents.insert(number, position, to);
                 }
             };
             self.session.each_row("look for what refers to test rows", &sql, &places.values(), see).await?;

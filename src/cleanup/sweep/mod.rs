@@ -15,6 +15,7 @@ mod keys;
 mod look;
 mod naming;
 mod order;
+mod parents;
 mod places;
 mod rounds;
 mod rows;

@@ -105,7 +105,6 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
             deleted: vec![0; catalog.targets.len()],
             blocked: Vec::new(),
             stayed: Vec::new(),
-            closer_looks: 0,
         };
         let (all, before) = (outcome.found(), outcome.deleted());
         let mut ended = Ok(());
