@@ -231,7 +231,7 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
     });
     let mut sweeper = Sweeper::connect(plan).await.unwrap();
     // As with an older Postgres, every other time.
-    sweeper.session.ranges = case.batch % 2 == 0;
+    sweeper.session.ranges = case.batch.is_multiple_of(2);
     let dry = sweeper.dry_run().await;
     let outcome = sweeper.sweep(|_| ()).await;
     prop_assert!(outcome.refused.is_none(), "{:?}\n{}", outcome.refused, case.sql(schema));
