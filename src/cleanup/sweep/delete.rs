@@ -1,11 +1,12 @@
 //! Deletes fixed rows in batches, each a transaction of its own, at a bounded pace.
 //!
-//! Where a row is test data only by what it refers to, or where the database would do more than
-//! delete (`ON DELETE CASCADE`, `SET NULL`, `SET DEFAULT`), a batch is one repeatable-read
-//! transaction: in its snapshot the references are looked at once more, both ways, and then the
-//! rows go. What changed between look and snapshot is seen and left; what changes between
-//! snapshot and deletion makes the database itself end the transaction, because a cascade that
-//! meets a row which its snapshot does not have is an error.
+//! A batch with rows that are test data only by what they refer to is one statement, which deletes
+//! nothing unless all of that is still what the look saw. Where it is not, or where the database
+//! would do more than delete (`ON DELETE CASCADE`, `SET NULL`, `SET DEFAULT`), it is one
+//! repeatable-read transaction: in its snapshot the references are looked at once more, both ways,
+//! and then the rows go. What changed between look and snapshot is seen and left; what changes
+//! between snapshot and deletion makes the database itself end the transaction, because a cascade
+//! that meets a row which its snapshot does not have is an error.
 
 use super::catalog::{Catalog, Relation};
 use super::gentle::Pace;
