@@ -26,7 +26,7 @@ pub struct CleanupOutcome {
 }
 
 /// What one table came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableOutcome {
     /// Its name as Postgres quotes it: `public."user"`.
     pub name: String,
@@ -34,6 +34,10 @@ pub struct TableOutcome {
     pub found: u64,
     /// Test rows deleted.
     pub deleted: u64,
+    /// Test rows still there, counted again. Blocked ones too.
+    pub remaining: u64,
+    /// Those of them that stay because a real row needs them.
+    pub quarantined: u64,
 }
 
 /// A test row that stays, and who needs it.

@@ -156,6 +156,8 @@ pub struct CleanupReport {
     pub remaining: u64,
     /// Test rows that a real row needs.
     pub quarantined: u64,
+    /// The real rows that need test rows, by name: the first few, a sentence each.
+    pub blocked: Vec<String>,
     /// Whether nothing was to be deleted.
     pub dry_run: bool,
 }
@@ -169,6 +171,10 @@ pub struct TableReport {
     pub found: u64,
     /// Rows deleted.
     pub deleted: u64,
+    /// Test rows still there.
+    pub remaining: u64,
+    /// Those of them that a real row needs.
+    pub quarantined: u64,
 }
 
 /// What always stands beside `http_req_duration`.

@@ -308,11 +308,15 @@ async fn one_expression_over_two_parts_failed_where_either_did() {
 #[tokio::test(start_paused = true)]
 async fn cleanup_and_fidelity_stand_below_k6s_part() {
     let mut report = measured(&[], "avg");
-    let table = |table: &str, found, deleted| TableReport { table: table.into(), found, deleted };
+    let table = |table: &str, found, deleted| {
+        let left = found - deleted;
+        TableReport { table: table.into(), found, deleted, remaining: left, quarantined: left }
+    };
     report.cleanup = Some(CleanupReport {
         tables: vec![table("public.llm_usage", 120, 120), table("public.\"user\"", 9, 8)],
         remaining: 1,
         quarantined: 1,
+        blocked: vec!["a row of public.\"user\" stays: the real row public.orders (id)=(17) refers to it".into()],
         dry_run: false,
     });
     report.fidelity =
@@ -333,7 +337,9 @@ async fn cleanup_and_fidelity_stand_below_k6s_part() {
         "2 times",
         "█ CLEANUP",
         "1 row left",
-        "public.llm_usage...: found=120  deleted=120",
+        "public.llm_usage...: found=120  deleted=120  remaining=0  quarantined=0",
+        "public.\"user\"......: found=  9  deleted=  8  remaining=1  quarantined=1",
+        "public.orders (id)=(17)",
     ];
     let places: Vec<_> =
         order.iter().map(|part| plain.find(part).unwrap_or_else(|| panic!("{part} in {plain}"))).collect();
@@ -345,6 +351,37 @@ async fn cleanup_and_fidelity_stand_below_k6s_part() {
     bare.push_str(parts.next().unwrap());
     parts.for_each(|part| bare.push_str(part.split_once('m').unwrap().1));
     assert_eq!(bare, plain);
+}
+
+#[test]
+fn a_dry_run_prints_the_table_that_the_sweep_then_prints() {
+    let report = |dry_run: bool| {
+        let table = |table: &str, found: u64, quarantined: u64| TableReport {
+            table: table.into(),
+            found,
+            deleted: if dry_run { 0 } else { found - quarantined },
+            remaining: if dry_run { found } else { quarantined },
+            quarantined,
+        };
+        let tables = vec![table("public.chats", 1_200, 0), table("public.users", 60, 2)];
+        let remaining = tables.iter().map(|table| table.remaining).sum();
+        CleanupReport { tables, remaining, quarantined: 2, blocked: Vec::new(), dry_run }
+    };
+    let lines = |dry_run: bool| {
+        let text = cleanup_text(&report(dry_run), Style::Plain);
+        text.lines().filter(|line| line.contains("found=")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let expected = [
+        "    public.chats...: found=1200  deleted=1200  remaining=0  quarantined=0",
+        "    public.users...: found=  60  deleted=  58  remaining=2  quarantined=2",
+    ];
+    assert_eq!(lines(false), expected);
+    assert_eq!(lines(true), expected);
+    let dry = cleanup_text(&report(true), Style::Plain);
+    assert!(dry.contains("1258 rows would be deleted") && dry.contains("nothing was"), "{dry}");
+    // What scripts read says what was done.
+    let value = summary::cleanup_value(&report(true));
+    assert_eq!((&value["deleted"]["public.users"], &value["remaining"]), (&0.into(), &1_260.into()));
 }
 
 #[test]

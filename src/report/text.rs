@@ -46,15 +46,16 @@ pub fn cleanup_text(cleanup: &CleanupReport, style: Style) -> String {
     page.out
 }
 
-const GREEN: &str = "32";
-const RED: &str = "31";
-const CYAN: &str = "36";
+pub(super) const GREEN: &str = "32";
+pub(super) const RED: &str = "31";
+pub(super) const CYAN: &str = "36";
 const FAINT_CYAN: &str = "2;36";
-const FAINT: &str = "2;37";
-const YELLOW: &str = "33";
+pub(super) const FAINT: &str = "2;37";
+pub(super) const YELLOW: &str = "33";
 const BOLD: &str = "1";
 
-struct Page {
+/// A text under way.
+pub(super) struct Page {
     style: Style,
     out: String,
 }
@@ -350,60 +351,22 @@ impl Page {
         self.blank();
     }
 
-    fn cleanup(&mut self, cleanup: &CleanupReport) {
-        self.title("CLEANUP");
-        let (deleted, left) = (cleanup.tables.iter().map(|table| table.deleted).sum::<u64>(), cleanup.remaining);
-        let rows = |count: u64| format!("{count} row{}", if count == 1 { "" } else { "s" });
-        if cleanup.dry_run {
-            let line = self.paint(
-                &format!("{} would be deleted; nothing was", rows(left - cleanup.quarantined.min(left))),
-                YELLOW,
-            );
-            self.line(format_args!("    {line}"));
-        } else if left == 0 && cleanup.quarantined == 0 {
-            let line = self.paint(&format!("✓ {} deleted, nothing left", rows(deleted)), GREEN);
-            self.line(format_args!("    {line}"));
-        } else {
-            let line = self.paint(&format!("✗ {} deleted, {} left", rows(deleted), rows(left)), RED);
-            self.line(format_args!("    {line}"));
-        }
-        if cleanup.quarantined > 0 {
-            let needed = format!("↳  {} quarantined: a real row needs what it refers to", rows(cleanup.quarantined));
-            let line = self.paint(&needed, RED);
-            self.line(format_args!("      {line}"));
-        }
-        self.blank();
-        let name = |table: &super::result::TableReport| width(&table.table);
-        let longest = cleanup.tables.iter().map(name).max().unwrap_or(0);
-        let digits = cleanup.tables.iter().map(|table| table.found.to_string().len()).max().unwrap_or(0);
-        for table in &cleanup.tables {
-            let dots = self.paint(&format!("{}:", ".".repeat(longest - name(table) + 3)), FAINT);
-            let (found, gone) = (format!("{:digits$}", table.found), format!("{:digits$}", table.deleted));
-            let (found, gone) = (self.paint(&found, CYAN), self.paint(&gone, CYAN));
-            self.line(format_args!("    {}{dots} found={found}  deleted={gone}", table.table));
-        }
-        if !cleanup.tables.is_empty() {
-            self.blank();
-        }
-        self.blank();
-    }
-
-    fn title(&mut self, title: &str) {
+    pub(super) fn title(&mut self, title: &str) {
         let title = self.paint(title, BOLD);
         self.line(format_args!("  █ {title} "));
         self.blank();
     }
 
     /// As k6: a line begins with its end of line, so a text begins with an empty one.
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+    pub(super) fn line(&mut self, text: std::fmt::Arguments<'_>) {
         let _ = write!(self.out, "\n{text}");
     }
 
-    fn blank(&mut self) {
+    pub(super) fn blank(&mut self) {
         self.out.push('\n');
     }
 
-    fn paint(&self, text: &str, code: &str) -> String {
+    pub(super) fn paint(&self, text: &str, code: &str) -> String {
         match self.style {
             Style::Plain => text.to_owned(),
             Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -529,6 +492,6 @@ fn short(instant: Duration) -> String {
     humantime::format_duration(instant).to_string().replace(' ', "")
 }
 
-fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.chars().count()
 }

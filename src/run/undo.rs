@@ -210,5 +210,6 @@ fn figures(report: &UndoReport) -> CleanupReport {
 }
 
 fn table(step: &str, found: u64, deleted: u64) -> TableReport {
-    TableReport { table: format!("undo:{step}"), found, deleted }
+    let remaining = found.saturating_sub(deleted);
+    TableReport { table: format!("undo:{step}"), found, deleted, remaining, quarantined: 0 }
 }

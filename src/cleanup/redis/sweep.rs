@@ -167,7 +167,8 @@ async fn look(session: &mut Session, pattern: &Pattern, cursor: u64) -> Result<(
 }
 
 fn table(pattern: &Pattern, found: u64, deleted: u64) -> TableOutcome {
-    TableOutcome { name: format!("redis:{pattern}"), found, deleted }
+    let remaining = found.saturating_sub(deleted);
+    TableOutcome { name: format!("redis:{pattern}"), found, deleted, remaining, quarantined: 0 }
 }
 
 fn refusal(cause: RedisRefusal) -> Refusal {

@@ -1,29 +1,35 @@
 //! Deletes fixed rows in batches, each a transaction of its own, at a bounded pace.
 //!
-//! Where a row is test data only by what it refers to, or where the database would do more than
-//! delete (`ON DELETE CASCADE`, `SET NULL`, `SET DEFAULT`), a batch is one repeatable-read
-//! transaction: in its snapshot the references are looked at once more, both ways, and then the
-//! rows go. What changed between look and snapshot is seen and left; what changes between
-//! snapshot and deletion makes the database itself end the transaction, because a cascade that
-//! meets a row which its snapshot does not have is an error.
+//! A batch with rows that are test data only by what they refer to is one statement, which deletes
+//! nothing unless all of that is still what the look saw. Where it is not, or where the database
+//! would do more than delete (`ON DELETE CASCADE`, `SET NULL`, `SET DEFAULT`), it is one
+//! repeatable-read transaction: in its snapshot the references are looked at once more, both ways,
+//! and then the rows go. What changed between look and snapshot is seen and left; what changes
+//! between snapshot and deletion makes the database itself end the transaction, because a cascade
+//! that meets a row which its snapshot does not have is an error.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Relation};
 use super::gentle::Pace;
 use super::keys::Action;
 use super::look::Found;
-use super::rows::{FixedRow, Tid, Xid, batches, parameters};
-use super::session::{Access, Session, timed};
+use super::places::Places;
+use super::rows::{FixedRow, Tid, Xid, batches};
+use super::session::{Access, Session, Value, timed};
+use super::standbys::Standbys;
 use crate::cleanup::outcome::{Blocked, Blocker, RefusalCause};
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::error::{DbError, SqlState};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
 
 /// How often a batch that met a lock is tried again.
 const TRIES: u32 = 3;
 /// How long it waits before that.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// What is said to have failed.
+const DELETE: &str = "delete test rows";
 
 /// Deletes, and keeps count.
 pub(super) struct Deleter<'a> {
@@ -31,6 +37,7 @@ pub(super) struct Deleter<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) found: &'a Found,
     pub(super) pace: &'a mut Pace,
+    pub(super) standbys: &'a mut Standbys,
     /// Rows deleted, by target.
     pub(super) deleted: Vec<u64>,
     /// What a foreign key kept that the look did not see.
@@ -51,7 +58,7 @@ enum Ended {
 
 // === impl Deleter ===
 
-impl Deleter<'_> {
+impl<'a> Deleter<'a> {
     /// Deletes rows that no other row that goes refers to from outside of them. `together` says that they
     /// refer to each other, so that they go in one statement or not at all.
     pub(super) async fn delete(&mut self, rows: &[FixedRow], together: bool) -> Result<(), RefusalCause> {
@@ -65,11 +72,16 @@ impl Deleter<'_> {
             match self.attempt(rows).await? {
                 Ended::Deleted(gone, left) => {
                     let count = gone.iter().map(|(_, count)| count).sum();
+                    // A ring of tables counts under the first of them: what a row of it takes is much the same.
+                    let kind = gone.first().map_or(0, |(target, _)| *target);
                     for (target, count) in gone {
                         self.deleted[target] += count;
                     }
                     self.stayed.extend(left);
-                    self.pace.spend(count, started.elapsed()).await;
+                    self.pace.spend(kind, count, started.elapsed()).await;
+                    if self.standbys.wait(self.session).await {
+                        self.pace.yield_to_others();
+                    }
                     tries = 0;
                 }
                 Ended::Busy(_) if tries < TRIES => {
@@ -98,11 +110,17 @@ impl Deleter<'_> {
     }
 
     async fn attempt(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
-        let looks_again = rows.iter().any(|row| {
+        let guarded = rows.iter().any(|row| {
             let guarded = |target| self.catalog.keys_into(target).any(|(_, key)| key.action == Action::Otherwise);
-            row.is_followed() || self.catalog.target_of(row.relation).is_some_and(guarded)
+            self.catalog.target_of(row.relation).is_some_and(guarded)
         });
-        let attempted = if looks_again { self.checked(rows).await } else { self.plain(rows).await };
+        let attempted = if guarded {
+            self.checked(rows).await
+        } else if rows.iter().any(FixedRow::is_followed) {
+            self.unchanged(rows).await
+        } else {
+            self.plain(rows).await
+        };
         match attempted {
             Ok(ended) => Ok(ended),
             Err(cause) => {
@@ -110,6 +128,57 @@ impl Deleter<'_> {
                 ended(cause)
             }
         }
+    }
+
+    /// Deletes rows in one statement where all that they refer to is still what the look saw, and looks closer where
+    /// it is not.
+    async fn unchanged(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
+        let Some(relation) = self.goes_alone(rows) else { return self.checked(rows).await };
+        let started = Instant::now();
+        let places = Places::of(rows, self.session.ranges);
+        let parents = self.parents(relation.target, rows);
+        let mut values = places.identities();
+        let mut sql = format!("DELETE FROM {} t WHERE {}", relation.access, places.identity("t.", 1));
+        for (from, count, parents) in &parents {
+            let same = parents.identity("p.", values.len() + 1);
+            sql.push_str(&format!(" AND (SELECT pg_catalog.count(*) FROM {from} p WHERE {same}) = {count}"));
+            values.extend(parents.identities());
+        }
+        let gone = timed(DELETE, self.session.client.execute_typed(&sql, &values)).await?;
+        if gone == rows.len() as u64 {
+            return Ok(Ended::Deleted(vec![(relation.target, gone)], Vec::new()));
+        }
+        self.deleted[relation.target] += gone;
+        self.pace.spend(relation.target, gone, started.elapsed()).await;
+        self.checked(rows).await
+    }
+
+    /// Where rows lie, if one statement can judge them: they are of one table, and it refers to others only.
+    fn goes_alone(&self, rows: &[FixedRow]) -> Option<&'a Relation> {
+        let relation = self.catalog.relation(rows.first()?.relation)?;
+        let one = rows.iter().all(|row| row.relation == rows[0].relation);
+        let outwards = self.catalog.keys_of(relation.target).all(|(_, key)| !self.catalog.together(key));
+        (one && outwards).then_some(relation)
+    }
+
+    /// What rows of a target refer to by the keys that count, each once: the table, how many rows of it, and which.
+    fn parents(&self, target: usize, rows: &[FixedRow]) -> Vec<(&'a str, usize, Places)> {
+        let (catalog, found) = (self.catalog, self.found);
+        let positions = rows.iter().filter_map(|row| found.fixed[target].position(row.relation, row.tid));
+        let positions: Vec<usize> = positions.collect();
+        let mut all = Vec::new();
+        for (number, key) in catalog.keys_of(target).filter(|(_, key)| key.counts) {
+            let mut to: Vec<usize> = positions.iter().filter_map(|from| found.parents.of(number, *from)).collect();
+            to.sort_unstable();
+            to.dedup();
+            let mut parents: Vec<FixedRow> = to.into_iter().map(|row| found.fixed[key.to].rows()[row]).collect();
+            parents.sort_unstable_by_key(FixedRow::place);
+            let batches = batches(&parents, usize::MAX);
+            all.extend(
+                batches.map(|batch| (key.from_referred.as_str(), batch.len(), Places::of(batch, self.session.ranges))),
+            );
+        }
+        all
     }
 
     /// Looks once more at what the rows refer to and what refers to them, then deletes: one snapshot.
@@ -141,23 +210,23 @@ impl Deleter<'_> {
         let followed: Vec<FixedRow> = rows.iter().filter(|row| row.is_followed()).copied().collect();
         let (catalog, found) = (self.catalog, self.found);
         for batch in batches(&followed, usize::MAX) {
-            let (oid, tids, _) = parameters(batch);
+            let places = Places::of(batch, self.session.ranges);
+            let oid = places.relation;
             let Some(target) = catalog.target_of(oid) else { continue };
             for (_, key) in catalog.keys_of(target).filter(|(_, key)| key.counts) {
-                // Only what is newer than the look can have changed since.
-                let newer =
-                    if found.horizon.is_some() { " AND pg_catalog.age(t.xmin) <= pg_catalog.age($3::xid)" } else { "" };
+                let mut values = places.values();
+                let mut newer = String::new();
+                if let Some(horizon) = &found.horizon {
+                    values.push((horizon, Type::XID));
+                    newer = format!(" AND pg_catalog.age(t.xmin) <= pg_catalog.age(${}::xid)", values.len());
+                }
                 let sql = format!(
-                    "SELECT r.ctid, t.tableoid, t.ctid, t.xmin FROM {} r JOIN {} t ON {}
-                     WHERE r.tableoid = $1 AND r.ctid = ANY($2){newer}",
+                    "SELECT r.ctid, t.tableoid, t.ctid, t.xmin FROM {} r JOIN {} t ON {} WHERE {}{newer}",
                     key.from_referrer,
                     key.from_referred,
-                    key.join()
+                    key.join(),
+                    places.condition("r.", 1)
                 );
-                let mut values: Vec<&(dyn ToSql + Sync)> = vec![&oid, &tids];
-                if let Some(horizon) = &found.horizon {
-                    values.push(horizon);
-                }
                 let see = |row: &tokio_postgres::Row| {
                     let fixed = &found.fixed[key.to];
                     let same = fixed.position(row.get(1), row.get(2)).map(|position| fixed.rows()[position]);
@@ -183,15 +252,15 @@ impl Deleter<'_> {
         let catalog = self.catalog;
         let mut references: Vec<((u32, Tid), (u32, Tid))> = Vec::new();
         for batch in batches(rows, usize::MAX) {
-            let (oid, tids, _) = parameters(batch);
-            let Some(target) = catalog.target_of(oid) else { continue };
+            let places = Places::of(batch, self.session.ranges);
+            let Some(target) = catalog.target_of(places.relation) else { continue };
             for (_, key) in catalog.keys_into(target).filter(|(_, key)| key.action == Action::Otherwise) {
                 let sql = format!(
-                    "SELECT t.tableoid, t.ctid, r.tableoid, r.ctid FROM {} t JOIN {} r ON {}
-                     WHERE t.tableoid = $1 AND t.ctid = ANY($2)",
+                    "SELECT t.tableoid, t.ctid, r.tableoid, r.ctid FROM {} t JOIN {} r ON {} WHERE {}",
                     key.from_referred,
                     key.from_referrer,
-                    key.join()
+                    key.join(),
+                    places.condition("t.", 1)
                 );
                 let see = |row: &tokio_postgres::Row| {
                     let (to, from) = ((row.get(0), row.get(1)), (row.get(2), row.get(3)));
@@ -201,7 +270,7 @@ impl Deleter<'_> {
                         left.insert(to);
                     }
                 };
-                self.session.each_row("look again at what refers to test rows", &sql, &[&oid, &tids], see).await?;
+                self.session.each_row("look again at what refers to test rows", &sql, &places.values(), see).await?;
             }
         }
         loop {
@@ -216,35 +285,29 @@ impl Deleter<'_> {
 
     /// Deletes rows by their identity, in one statement: foreign keys are looked at when it ends.
     async fn plain(&mut self, rows: &[FixedRow]) -> Result<Ended, RefusalCause> {
-        let parts: Vec<_> = batches(rows, usize::MAX).map(parameters).collect();
-        let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+        let parts: Vec<Places> =
+            batches(rows, usize::MAX).map(|batch| Places::of(batch, self.session.ranges)).collect();
+        let mut values: Vec<Value<'_>> = Vec::new();
         let mut deletes = Vec::new();
         let mut targets = Vec::new();
-        for (number, (oid, tids, xmins)) in parts.iter().enumerate() {
-            let Some(relation) = self.catalog.relation(*oid) else { continue };
-            let (a, b, c) = (number * 3 + 1, number * 3 + 2, number * 3 + 3);
-            deletes.push(format!(
-                "DELETE FROM {} t WHERE t.tableoid = ${a} AND t.ctid = ANY(${b}) AND t.xmin = ANY(${c})",
-                relation.access
-            ));
-            let part: [&(dyn ToSql + Sync); 3] = [oid, tids, xmins];
-            values.extend(part);
+        for places in &parts {
+            let Some(relation) = self.catalog.relation(places.relation) else { continue };
+            let same = places.identity("t.", values.len() + 1);
+            deletes.push(format!("DELETE FROM {} t WHERE {same}", relation.access));
+            values.extend(places.identities());
             targets.push(relation.target);
         }
-        let operation = "delete test rows";
         let gone: Vec<(usize, u64)> = match (deletes.as_slice(), targets.as_slice()) {
             ([], _) => Vec::new(),
             ([sql], [target]) => {
-                let statement = self.session.statement(operation, sql).await?;
-                vec![(*target, timed(operation, self.session.client.execute(&statement, &values)).await?)]
+                vec![(*target, timed(DELETE, self.session.client.execute_typed(sql, &values)).await?)]
             }
             _ => {
                 let with: Vec<_> =
                     deletes.iter().enumerate().map(|(n, sql)| format!("d{n} AS ({sql} RETURNING 1)")).collect();
                 let counts: Vec<_> = (0..deletes.len()).map(|n| format!("(SELECT count(*) FROM d{n})")).collect();
                 let sql = format!("WITH {} SELECT {}", with.join(", "), counts.join(", "));
-                let statement = self.session.statement(operation, &sql).await?;
-                let row = timed(operation, self.session.client.query_one(&statement, &values)).await?;
+                let row = timed(DELETE, self.session.client.query_typed_one(&sql, &values)).await?;
                 targets.iter().enumerate().map(|(n, target)| (*target, super::judge::count(row.get(n)))).collect()
             }
         };

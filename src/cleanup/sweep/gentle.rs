@@ -3,6 +3,7 @@
 //! As TCP shares a line: while all is well the share of its time that a sweep works grows step by
 //! step; when its own statements become slow, meet locks, or standbys fall behind, it is halved.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,22 +20,23 @@ const STEP: f64 = 1.0 / 16.0;
 const REST: Duration = Duration::from_secs(5);
 
 /// Holds deletion to a number of rows a second, or fewer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
     per_second: NonZeroU32,
     /// When the next batch is due by the rate alone.
     due: Instant,
     /// The share of its time that a sweep works, 1 at most.
     share: f64,
-    /// Seconds a row, at best; forgotten slowly, because a table can get slower for good.
-    best: Option<f64>,
+    /// Seconds a row at best, by kind of row: tables have their own speed. Forgotten slowly, because a table can get
+    /// slower for good.
+    best: HashMap<usize, f64>,
 }
 
 // === impl Pace ===
 
 impl Pace {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
-        Self { per_second, due: Instant::now(), share: 1.0, best: None }
+        Self { per_second, due: Instant::now(), share: 1.0, best: HashMap::new() }
     }
 
     /// The most rows of one statement: no burst is longer than a second's worth.
@@ -42,9 +44,9 @@ impl Pace {
         batch.min(usize::try_from(self.per_second.get()).unwrap_or(usize::MAX))
     }
 
-    /// Counts `rows` that were deleted within `took`, and waits until the next batch may follow.
-    pub(super) async fn spend(&mut self, rows: u64, took: Duration) {
-        self.judge(rows, took);
+    /// Counts `rows` of one kind that were deleted within `took`, and waits until the next batch may follow.
+    pub(super) async fn spend(&mut self, kind: usize, rows: u64, took: Duration) {
+        self.judge(kind, rows, took);
         #[allow(clippy::cast_precision_loss, reason = "a fraction of a microsecond does not matter")]
         let seconds = rows as f64 / f64::from(self.per_second.get());
         let now = Instant::now();
@@ -60,21 +62,19 @@ impl Pace {
         self.share = (self.share / 2.0).max(LEAST);
     }
 
-    fn judge(&mut self, rows: u64, took: Duration) {
+    fn judge(&mut self, kind: usize, rows: u64, took: Duration) {
         if rows < TELLING {
             return;
         }
         #[allow(clippy::cast_precision_loss, reason = "a row more or less does not matter")]
         let per_row = took.as_secs_f64() / rows as f64;
-        match self.best {
-            Some(best) if per_row > best * SLOW => {
-                self.yield_to_others();
-                self.best = Some(best * 1.02);
-            }
-            best => {
-                self.best = Some(best.map_or(per_row, |best| best.min(per_row)));
-                self.share = (self.share + STEP).min(1.0);
-            }
+        let best = *self.best.get(&kind).unwrap_or(&per_row);
+        if per_row > best * SLOW {
+            self.yield_to_others();
+            self.best.insert(kind, best * 1.02);
+        } else {
+            self.best.insert(kind, best.min(per_row));
+            self.share = (self.share + STEP).min(1.0);
         }
     }
 }
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(pace.limit(5_000), 1_000);
         let started = Instant::now();
         for _ in 0..5 {
-            pace.spend(500, Duration::ZERO).await;
+            pace.spend(0, 500, Duration::ZERO).await;
         }
         assert_eq!(started.elapsed(), Duration::from_millis(2_500));
     }
@@ -105,7 +105,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(60)).await;
         let started = Instant::now();
         for _ in 0..4 {
-            pace.spend(500, Duration::ZERO).await;
+            pace.spend(0, 500, Duration::ZERO).await;
         }
         assert_eq!(started.elapsed(), Duration::from_secs(2));
     }
@@ -113,17 +113,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_yields_when_statements_become_slow_and_comes_back() {
         let mut pace = pace(1_000_000);
-        pace.spend(1_000, Duration::from_millis(2)).await;
+        pace.spend(0, 1_000, Duration::from_millis(2)).await;
         assert!((pace.share - 1.0).abs() < f64::EPSILON);
         for _ in 0..20 {
-            pace.spend(1_000, Duration::from_millis(40)).await;
+            pace.spend(0, 1_000, Duration::from_millis(40)).await;
         }
         assert!((pace.share - LEAST).abs() < f64::EPSILON);
         let started = Instant::now();
-        pace.spend(1_000, Duration::from_millis(2)).await;
+        pace.spend(0, 1_000, Duration::from_millis(2)).await;
         assert!(started.elapsed() > Duration::from_millis(10), "it rests for a while yet");
         for _ in 0..20 {
-            pace.spend(1_000, Duration::from_millis(2)).await;
+            pace.spend(0, 1_000, Duration::from_millis(2)).await;
         }
         assert!((pace.share - 1.0).abs() < f64::EPSILON);
     }

@@ -7,7 +7,9 @@
 
 use super::catalog::Catalog;
 use super::closure::{self, Candidate};
-use super::rows::{Fixed, FixedRow, Marks, Xid, batches, parameters};
+use super::parents::Parents;
+use super::places::Places;
+use super::rows::{Fixed, FixedRow, Marks, Xid, batches};
 use super::seeds::ASK;
 use super::session::{Access, Session};
 use crate::cleanup::compile::CleanupPlan;
@@ -25,6 +27,8 @@ pub(super) struct Found {
     pub(super) fixed: Vec<Fixed>,
     /// By component, the references between rows of its tables where these refer to each other.
     pub(super) references: Vec<Vec<Reference>>,
+    /// What rows refer to in other tables.
+    pub(super) parents: Parents,
     /// The real rows that need test rows, the first few of them.
     pub(super) blocked: Vec<Blocked>,
     pub(super) notes: Vec<Note>,
@@ -60,6 +64,7 @@ pub(super) struct Look<'a> {
     pub(super) fixed: Vec<Fixed>,
     /// By component.
     pub(super) references: Vec<Vec<Reference>>,
+    pub(super) parents: Parents,
     pub(super) needs: Vec<Need>,
     /// The most rows that may be found, where that is judged.
     pub(super) max_rows: Option<u64>,
@@ -104,6 +109,7 @@ impl<'a> Look<'a> {
             catalog,
             fixed: vec![Fixed::default(); catalog.targets.len()],
             references: vec![Vec::new(); catalog.order.len()],
+            parents: Parents::default(),
             needs: Vec::new(),
             max_rows,
         };
@@ -131,6 +137,7 @@ impl<'a> Look<'a> {
         let found = Found {
             fixed: std::mem::take(&mut self.fixed),
             references: std::mem::take(&mut self.references),
+            parents: std::mem::take(&mut self.parents),
             blocked,
             notes,
             horizon,
@@ -264,25 +271,26 @@ impl<'a> Look<'a> {
         let mut rows: Vec<FixedRow> = positions.iter().map(|row| self.fixed[key.to].rows()[*row]).collect();
         rows.sort_unstable_by_key(FixedRow::place);
         let sql = format!(
-            "SELECT t.tableoid, t.ctid, r.tableoid, r.ctid, r.xmin, ({})::int4 FROM {} t JOIN {} r ON {}
-             WHERE t.tableoid = $1 AND t.ctid = ANY($2)",
+            "SELECT t.ctid, r.tableoid, r.ctid, r.xmin, ({})::int4 FROM {} t JOIN {} r ON {} WHERE ",
             key.open(&catalog.keys),
             key.from_referred,
             key.from_referrer,
             key.join()
         );
         for batch in batches(&rows, ASK) {
-            let (oid, tids, _) = parameters(batch);
+            let places = Places::of(batch, self.session.ranges);
+            let sql = format!("{sql}{}", places.condition("t.", 1));
             let (fixed, references) = (&mut self.fixed, &mut self.references[component]);
+            let parents = &mut self.parents;
             let see = |row: &tokio_postgres::Row| {
-                let Some(to) = fixed[key.to].position(row.get(0), row.get(1)) else { return };
+                let Some(to) = fixed[key.to].position(places.relation, row.get(0)) else { return };
                 let marks = fixed[key.to].rows()[to].marks;
                 let reached = key.counts && follow == Follow::ForeignKeys;
                 let reached = reached && marks.has(Marks::ROOT.and(Marks::REACHED));
                 let referrer = FixedRow {
-                    relation: row.get(2),
-                    tid: row.get(3),
-                    xmin: row.get(4),
+                    relation: row.get(1),
+                    tid: row.get(2),
+                    xmin: row.get(3),
                     open: 0,
                     marks: Marks::when(reached && !inside, Marks::REACHED)
                         .and(Marks::when(marks.has(Marks::BELOW) && !inside, Marks::BELOW)),
@@ -291,7 +299,7 @@ impl<'a> Look<'a> {
                 let referrer = fixed[from].row(position);
                 if !referrer.marks.has(Marks::REFERS) {
                     referrer.marks.set(Marks::REFERS);
-                    referrer.open = u16::try_from(row.get::<_, i32>(5)).unwrap_or(u16::MAX);
+                    referrer.open = u16::try_from(row.get::<_, i32>(4)).unwrap_or(u16::MAX);
                 }
                 if inside {
                     let place = |target: usize, row: usize| (small(target), small(row));
@@ -302,9 +310,10 @@ impl<'a> Look<'a> {
                     });
                 } else if key.counts {
                     referrer.open = referrer.open.saturating_sub(1);
+                    parents.insert(number, position, to);
                 }
             };
-            self.session.each_row("look for what refers to test rows", &sql, &[&oid, &tids], see).await?;
+            self.session.each_row("look for what refers to test rows", &sql, &places.values(), see).await?;
         }
         Ok(())
     }
@@ -358,21 +367,22 @@ impl<'a> Look<'a> {
     async fn look_up(&mut self, number: usize, to: usize, staying: &[FixedRow]) -> Result<(), RefusalCause> {
         let key = &self.catalog.keys[number];
         let sql = format!(
-            "SELECT r.tableoid, r.ctid, t.tableoid, t.ctid FROM {} r JOIN {} t ON {} WHERE r.tableoid = $1 AND r.ctid = ANY($2)",
+            "SELECT r.ctid, t.tableoid, t.ctid FROM {} r JOIN {} t ON {} WHERE ",
             key.from_referrer,
             key.from_referred,
             key.join()
         );
         let mut pairs: Vec<(usize, usize)> = Vec::new();
         for batch in batches(staying, ASK) {
-            let (oid, tids, _) = parameters(batch);
+            let places = Places::of(batch, self.session.ranges);
+            let sql = format!("{sql}{}", places.condition("r.", 1));
             let fixed = &self.fixed;
             let see = |row: &tokio_postgres::Row| {
-                let from = fixed[key.from].position(row.get(0), row.get(1));
-                let to = fixed[to].position(row.get(2), row.get(3));
+                let from = fixed[key.from].position(places.relation, row.get(0));
+                let to = fixed[to].position(row.get(1), row.get(2));
                 pairs.extend(from.zip(to));
             };
-            self.session.each_row("look for what a row that stays needs", &sql, &[&oid, &tids], see).await?;
+            self.session.each_row("look for what a row that stays needs", &sql, &places.values(), see).await?;
         }
         for (from, needed) in pairs {
             let row = self.fixed[key.from].rows()[from];

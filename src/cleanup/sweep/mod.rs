@@ -15,10 +15,13 @@ mod keys;
 mod look;
 mod naming;
 mod order;
+mod parents;
+mod places;
 mod rounds;
 mod rows;
 mod seeds;
 mod session;
+mod standbys;
 mod tables;
 mod tls;
 

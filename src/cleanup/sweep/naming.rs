@@ -4,6 +4,7 @@ use super::look::{Look, Need};
 use super::rows::Marks;
 use crate::cleanup::outcome::{Blocked, Blocker, Note, RefusalCause};
 use crate::plan::Follow;
+use tokio_postgres::types::Type;
 
 /// How many real rows are told by name.
 const NAMED: usize = 50;
@@ -66,7 +67,9 @@ impl Look<'_> {
         );
         let mut text = String::new();
         let see = |row: &tokio_postgres::Row| text = row.get(0);
-        self.session.each_row("look a row's key up", &sql, &[&row.relation, &row.tid], see).await?;
+        self.session
+            .each_row("look a row's key up", &sql, &[(&row.relation, Type::OID), (&row.tid, Type::TID)], see)
+            .await?;
         let blocker = |table: String, key: String, constraint: String| match row.marks.has(Marks::TEST) {
             true => Blocker::Fixture { table, key, constraint },
             false => Blocker::Row { table, key, constraint },

@@ -8,6 +8,7 @@ use super::look::{Found, Look, small};
 use super::order::row_batches;
 use super::rows::FixedRow;
 use super::session::Session;
+use super::standbys::Standbys;
 use super::{CleanupPlan, Progress, Scope};
 use crate::cleanup::outcome::{Blocked, CleanupOutcome, Refusal, RefusalCause, TableOutcome};
 
@@ -29,7 +30,10 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
         let mut outcome = CleanupOutcome::default();
         if let Err(refusal) = self.rounds(&mut outcome).await {
             // What is left is what was found and is not known to be gone.
-            outcome.remaining = outcome.found().saturating_sub(outcome.deleted());
+            for table in &mut outcome.tables {
+                table.remaining = table.found.saturating_sub(table.deleted);
+            }
+            outcome.remaining = outcome.tables.iter().map(|table| table.remaining).sum();
             outcome.refused = Some(refusal);
         }
         outcome
@@ -37,7 +41,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
 
     async fn rounds(&mut self, outcome: &mut CleanupOutcome) -> Result<(), Refusal> {
         let mut stayed: Vec<FixedRow> = Vec::new();
-        let mut pace = Pace::new(self.plan.max_rows_per_second);
+        let mut gentle = (Pace::new(self.plan.max_rows_per_second), Standbys::default());
         for round in 1..=ROUNDS {
             if round > 1 {
                 // Stragglers may still be coming.
@@ -60,7 +64,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
                 return Err(Refusal::new(RefusalCause::StillThere { rounds: round }));
             }
             let before = outcome.deleted();
-            let (blocked, more) = self.delete(&catalog, &found, &mut pace, outcome).await?;
+            let (blocked, more) = self.delete(&catalog, &found, &mut gentle, outcome).await?;
             drop(found);
             stayed.extend(more.into_iter().filter(FixedRow::is_root));
             stayed.sort_unstable_by_key(FixedRow::place);
@@ -88,7 +92,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
         &mut self,
         catalog: &Catalog,
         found: &Found,
-        pace: &mut Pace,
+        (pace, standbys): &mut (Pace, Standbys),
         outcome: &mut CleanupOutcome,
     ) -> Result<(Vec<Blocked>, Vec<FixedRow>), Refusal> {
         let limit = pace.limit(self.plan.batch.get());
@@ -97,6 +101,7 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
             catalog,
             found,
             pace,
+            standbys,
             deleted: vec![0; catalog.targets.len()],
             blocked: Vec::new(),
             stayed: Vec::new(),
@@ -168,7 +173,7 @@ pub(super) fn tell(outcome: &mut CleanupOutcome, catalog: &Catalog, found: &mut 
         let table = match outcome.tables.iter().position(|table| table.name == target.name) {
             Some(table) => &mut outcome.tables[table],
             None if target.rooted || there > 0 => {
-                outcome.tables.push(TableOutcome { name: target.name.clone(), found: 0, deleted: 0 });
+                outcome.tables.push(TableOutcome { name: target.name.clone(), ..TableOutcome::default() });
                 let last = outcome.tables.len() - 1;
                 &mut outcome.tables[last]
             }
@@ -176,6 +181,8 @@ pub(super) fn tell(outcome: &mut CleanupOutcome, catalog: &Catalog, found: &mut 
         };
         // Later rounds may find stragglers: all that was ever found, found once.
         table.found = table.found.max(table.deleted + there);
+        table.remaining = there;
+        table.quarantined = fixed.count(FixedRow::is_quarantined);
     }
     outcome.remaining = found.rows();
     outcome.quarantined = found.quarantined();

@@ -225,14 +225,6 @@ pub(super) fn batches<'a>(rows: &'a [FixedRow], size: usize) -> impl Iterator<It
     rows.chunk_by(|a, b| a.relation == b.relation).flat_map(move |same| same.chunks(size.max(1)))
 }
 
-/// A batch as a statement's parameters: its relation, places and transactions.
-pub(super) fn parameters(batch: &[FixedRow]) -> (u32, Vec<Tid>, Vec<Xid>) {
-    let mut xmins: Vec<_> = batch.iter().map(|row| row.xmin).collect();
-    xmins.sort_unstable();
-    xmins.dedup();
-    (batch.first().map_or(0, |row| row.relation), batch.iter().map(|row| row.tid).collect(), xmins)
-}
-
 // === impl Tid ===
 
 impl<'a> FromSql<'a> for Tid {
@@ -258,6 +250,13 @@ impl ToSql for Tid {
     }
 
     to_sql_checked!();
+}
+
+impl Tid {
+    /// The page of the table.
+    pub(super) const fn block(self) -> u32 {
+        self.block
+    }
 }
 
 // === impl Xid ===

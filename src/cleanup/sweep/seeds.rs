@@ -2,16 +2,18 @@
 
 use super::judge::blame_predicate;
 use super::look::Look;
-use super::rows::{FixedRow, Marks, batches, parameters};
+use super::places::Places;
+use super::rows::{FixedRow, Marks, batches};
+use super::session::Value;
 use crate::cleanup::name::quote;
 use crate::cleanup::outcome::{Refusal, RefusalCause};
 use crate::cleanup::scope::LedgerScope;
 use crate::plan::Ledger;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
 
 /// How many fixed rows are asked about at once.
-pub(super) const ASK: usize = 20_000;
+pub(super) const ASK: usize = 50_000;
 
 // === impl Look ===
 
@@ -31,7 +33,7 @@ impl Look<'_> {
             };
             let sql = format!("SELECT tableoid, ctid, xmin{columns} FROM {} WHERE {}", root.table, root.predicate);
             let judges_age = !columns.is_empty();
-            let parameters: Vec<&(dyn ToSql + Sync)> = if judges_age { vec![&age] } else { Vec::new() };
+            let parameters: Vec<Value<'_>> = if judges_age { vec![(&age, Type::FLOAT8)] } else { Vec::new() };
             let (catalog, fixed) = (self.catalog, &mut self.fixed);
             let found = self.session.each_row("find what the root matches", &sql, &parameters, |row| {
                 let age = if judges_age { row.get::<_, Option<bool>>(3) } else { None };
@@ -46,14 +48,12 @@ impl Look<'_> {
         }
         for batch in batches(before, ASK) {
             let Some(relation) = batch.first().and_then(|row| self.catalog.relation(row.relation)) else { continue };
-            let (oid, tids, xmins) = parameters(batch);
-            let sql = format!(
-                "SELECT t.tableoid, t.ctid, t.xmin FROM {} t WHERE t.tableoid = $1 AND t.ctid = ANY($2) AND t.xmin = ANY($3)",
-                relation.access
-            );
+            let places = Places::of(batch, self.session.ranges);
+            let (from, same) = (&relation.access, places.identity("t.", 1));
+            let sql = format!("SELECT t.tableoid, t.ctid, t.xmin FROM {from} t WHERE {same}");
             let fixed = &mut self.fixed[relation.target];
             let marks = Marks::ROOT.and(Marks::TAKEN).and(Marks::OLD);
-            let values: [&(dyn ToSql + Sync); 3] = [&oid, &tids, &xmins];
+            let values = places.identities();
             let looked = self.session.each_row("look for rows that stayed", &sql, &values, |row| {
                 fixed.insert(fixed_row(row, marks));
             });
@@ -91,7 +91,7 @@ impl Look<'_> {
                 pairs.join(" AND ")
             );
             let fixed = &mut self.fixed[relation.target];
-            let values: [&(dyn ToSql + Sync); 3] = [oid, &runs, &old];
+            let values: [Value<'_>; 3] = [(oid, Type::OID), (&runs, Type::TEXT_ARRAY), (&old, Type::FLOAT8)];
             let read = self.session.each_row("read the ledger", &sql, &values, |row| {
                 let hearsay = Marks::when(row.get(3), Marks::HEARSAY);
                 let taken = Marks::when(row.get(4), Marks::TAKEN);
@@ -111,14 +111,13 @@ impl Look<'_> {
         for keep in catalog.keeps[target].iter().map(|number| &self.plan.keep[*number]) {
             let mut rows = self.fixed[target].rows()[from..].to_vec();
             rows.sort_unstable_by_key(FixedRow::place);
-            let sql = format!(
-                "SELECT tableoid, ctid FROM {} WHERE tableoid = $1 AND ctid = ANY($2) AND {}",
-                keep.table, keep.predicate
-            );
             for batch in batches(&rows, ASK) {
-                let (oid, tids, _) = parameters(batch);
+                let places = Places::of(batch, self.session.ranges);
+                // Without an alias: the predicate may name the table.
+                let (table, there) = (&keep.table, places.condition("", 1));
+                let sql = format!("SELECT tableoid, ctid FROM {table} WHERE {there} AND {}", keep.predicate);
                 let fixed = &mut self.fixed[target];
-                let values: [&(dyn ToSql + Sync); 2] = [&oid, &tids];
+                let values = places.values();
                 let looked = self.session.each_row("find what is kept", &sql, &values, |row| {
                     if let Some(position) = fixed.position(row.get(0), row.get(1)) {
                         fixed.row(position).marks.set(Marks::KEPT);
@@ -138,7 +137,7 @@ impl Look<'_> {
             WHERE i.indrelid = $1 AND i.indisprimary ORDER BY pg_catalog.array_position(i.indkey::int2[], a.attnum)";
         let mut columns = Vec::new();
         let look = |row: &Row| columns.push(row.get(0));
-        self.session.each_row("look a row's key up", COLUMNS, &[&relation], look).await?;
+        self.session.each_row("look a row's key up", COLUMNS, &[(&relation, Type::OID)], look).await?;
         Ok(columns)
     }
 }

@@ -378,6 +378,23 @@ async fn what_hangs_below_a_row_that_becomes_real_meanwhile_stays() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_has_long_been_open_is_in_nobodys_way() {
+    let database = Database::new("CREATE TABLE other (id int)").await;
+    // All that comes from here on is newer than the oldest transaction that runs.
+    let mut other = connect(&database.url).await;
+    let transaction = other.transaction().await.unwrap();
+    transaction.batch_execute("INSERT INTO other VALUES (1)").await.unwrap();
+    let below = "CREATE TABLE chats (id int PRIMARY KEY, u int NOT NULL REFERENCES users);
+         INSERT INTO chats SELECT n, n FROM generate_series(1, 100) n;";
+    database.sql(&format!("{USERS} {below}")).await;
+    let outcome = database.sweep(&[TEST_USERS]).await;
+    assert!(outcome.is_clean(), "{outcome:?}");
+    assert_eq!((table(&outcome, "public.users"), table(&outcome, "public.chats")), ((50, 50), (50, 50)));
+    assert_eq!((database.count("users").await, database.count("chats").await), (50, 50));
+    transaction.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_real_row_that_comes_meanwhile_is_not_taken_by_a_cascade() {
     for action in ["CASCADE", "SET NULL", "SET DEFAULT", "NO ACTION", "RESTRICT"] {
         let database = Database::new(&format!(

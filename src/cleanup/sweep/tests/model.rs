@@ -230,6 +230,8 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
             .collect();
     });
     let mut sweeper = Sweeper::connect(plan).await.unwrap();
+    // As with an older Postgres, every other time.
+    sweeper.session.ranges = case.batch.is_multiple_of(2);
     let dry = sweeper.dry_run().await;
     let outcome = sweeper.sweep(|_| ()).await;
     prop_assert!(outcome.refused.is_none(), "{:?}\n{}", outcome.refused, case.sql(schema));
@@ -246,10 +248,10 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
         let name = format!("{schema}.t{number}");
         let told = |outcome: &CleanupOutcome| {
             let table = outcome.tables.iter().find(|table| table.name == name);
-            table.map_or((0, 0), |table| (table.found, table.deleted))
+            table.map_or((0, 0, 0, 0), |table| (table.found, table.deleted, table.remaining, table.quarantined))
         };
-        prop_assert_eq!(told(&outcome), (found, found - kept), "t{} of {}", number, case.sql(schema));
-        prop_assert_eq!(told(&dry), (found, 0));
+        prop_assert_eq!(told(&outcome), (found, found - kept, kept, kept), "t{} of {}", number, case.sql(schema));
+        prop_assert_eq!(told(&dry), (found, 0, found, kept));
     }
     let count = needed.len() as u64;
     prop_assert_eq!((outcome.quarantined, outcome.remaining, outcome.blocked.is_empty()), (count, count, count == 0));

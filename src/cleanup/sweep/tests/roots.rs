@@ -132,12 +132,43 @@ async fn a_table_whose_deletes_are_something_else_is_refused() {
 
 #[tokio::test]
 async fn a_view_or_a_table_of_the_system_is_no_root() {
-    let database = Database::new(&format!("{USERS} CREATE VIEW v AS SELECT * FROM users;")).await;
-    for name in ["v", "pg_class"] {
-        let column = if name == "v" { "email = 'x'" } else { "relname = 'x'" };
-        let refusal = database.preflight(&[(name, column)]).await.unwrap_err();
+    let database = Database::new(&format!(
+        "{USERS} CREATE VIEW v AS SELECT * FROM users; CREATE MATERIALIZED VIEW m AS SELECT * FROM users;
+         CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+         CREATE FOREIGN TABLE f (email text) SERVER s; CREATE SEQUENCE q;"
+    ))
+    .await;
+    for (name, predicate) in [
+        ("v", "email = 'x'"),
+        ("m", "email = 'x'"),
+        ("f", "email = 'x'"),
+        ("q", "is_called"),
+        ("pg_class", "relname = 'x'"),
+    ] {
+        let refusal = database.preflight(&[(name, predicate)]).await.unwrap_err();
         assert!(matches!(refusal.cause, RefusalCause::NotATable(_)), "{refusal}");
     }
+    // Another session's temporary table is nobody's but its own.
+    database.client.batch_execute("CREATE TEMP TABLE mine (email text)").await.unwrap();
+    let refusal = database.preflight(&[("mine", "email = 'x'")]).await.unwrap_err();
+    assert!(matches!(refusal.cause, RefusalCause::UnknownTable(_)), "{refusal}");
+}
+
+#[tokio::test]
+async fn what_only_looks_at_a_root_is_in_nobodys_way() {
+    let database = Database::new(&format!(
+        "{USERS} CREATE TABLE chats (id int PRIMARY KEY, u int REFERENCES users);
+         INSERT INTO chats SELECT n, n FROM generate_series(1, 100) n;
+         CREATE VIEW v AS SELECT * FROM chats; CREATE MATERIALIZED VIEW m AS SELECT chats.id, email FROM chats JOIN users ON u = users.id;
+         CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
+         CREATE FOREIGN TABLE f (id int, u int) SERVER s; CREATE TEMP TABLE seen AS SELECT * FROM users;"
+    ))
+    .await;
+    let outcome = database.sweep(&[TEST_USERS]).await;
+    assert!(outcome.is_clean(), "{outcome:?}");
+    assert_eq!((table(&outcome, "public.users"), table(&outcome, "public.chats")), ((50, 50), (50, 50)));
+    // What they keep of it is theirs: a copy that nothing refers to.
+    assert_eq!((database.count("v").await, database.count("m").await, database.count("seen").await), (50, 100, 100));
 }
 
 #[tokio::test]
