@@ -310,7 +310,7 @@ impl Joiner {
         self.counts.expected += u64::from(hop.answered || joined);
         self.counts.joined += u64::from(joined);
         self.counts.by_header += u64::from(joined && by_header);
-        self.counts.skewed += u64::from(found.is_some_and(|found| found.skewed));
+        self.counts.skewed += u64::from(found.is_some_and(|found| found.skewed || call.offset != 0));
         self.bands.add(pending.step, total, parts.as_ref().map(|parts| (parts, id)));
     }
 
