@@ -1,5 +1,5 @@
-//! Spans per CPU-second through the receiver: taken off a socket, looked through, handed to what joins, and sent on
-//! to a collector that acknowledges them.
+//! Spans per CPU-second through the receiver: taken off a socket, looked through, joined with the requests that they
+//! answer and attributed, and sent on to a collector that acknowledges them.
 //!
 //! Not criterion's: what counts is the CPU time of the one thread that receives and forwards, while other threads
 //! make the load and play the collector. Each case runs for about two seconds.
@@ -12,8 +12,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use pacecar::correlate::{Bound, Collector, Forwarder, ReceiverConfig, Taker, intake};
-use pacecar::semconv::{RunId, TraceId};
+use pacecar::correlate::{
+    Bound, Collector, Forwarder, Intake, JoinConfig, Joiner, ReceiverConfig, SpanKind, Taker, intake,
+};
+use pacecar::measure::{
+    self, IterationOutcome, IterationRecord, LayoutBuilder, Record, RequestRecord, RequestSample, ScenarioId, SiteId,
+    SiteTags, Timings, WallClock,
+};
+use pacecar::semconv::{RunId, Sampling, SpanId, TraceId};
 use prost::Message;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,10 +27,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const RUN: RunId = RunId::new(0x0123_4567_89ab_cdef);
 /// What an SDK sends at once.
 const SPANS: usize = 512;
+/// Spans of one request, in the case where they are joined.
+const TREE: usize = 4;
+/// When the spans of that case are about, since the Unix epoch.
+const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 const TRIAL: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -36,6 +47,12 @@ fn main() {
         let (spans, seconds) = trial(ours);
         println!("{name:<26} {:>9.0} spans per CPU-second ({spans} spans, {seconds:.2} s)", spans as f64 / seconds);
     }
+    let (spans, seconds) = joined();
+    println!(
+        "{:<26} {:>9.0} spans per CPU-second ({spans} spans, {seconds:.2} s)",
+        "joined and attributed",
+        spans as f64 / seconds
+    );
     let before = peak();
     let answers = hostile();
     println!(
@@ -160,6 +177,140 @@ fn trial(ours: usize) -> (u64, f64) {
     stop.store(true, Ordering::Relaxed);
     senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
     receiving.join().expect("the receiver")
+}
+
+/// As [`trial`], where the receiving thread also joins each span with its request and attributes it: spans received,
+/// joined, and acknowledged by the collector, and what that took.
+fn joined() -> (u64, f64) {
+    let collector = collector();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (tell, told) = std::sync::mpsc::channel();
+    let stopped = Arc::clone(&stop);
+    let receiving = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let config = ReceiverConfig { listen: Some("127.0.0.1:0".to_owned()), grpc: None };
+            let bound = Bound::bind(&config).await.expect("a port");
+            tell.send(bound.http().expect("an address")).expect("somebody listens");
+            let collector = Collector::at(&format!("http://{collector}"), &|_| None).expect("a collector");
+            let forwarder = Forwarder::start(collector, RUN).expect("a forwarder");
+            let (outgoing, mut incoming) = intake();
+            let receiver = bound.start(Taker::new(RUN, outgoing, Some(forwarder.handle())));
+            let mut layout = LayoutBuilder::new(Vec::new());
+            let scenario = layout.scenario("main", &[]);
+            let tags = SiteTags { step: "profile".into(), method: "GET".into(), url: "/api/user/profile".into() };
+            let site = layout.site(scenario, tags, 1.0);
+            let config = JoinConfig {
+                sampling: Sampling::ALL,
+                linger: Duration::from_millis(5),
+                longest: Duration::from_secs(60),
+                clock: WallClock::new(Instant::now(), EPOCH),
+                local: true,
+            };
+            let mut joiner = Joiner::new(config, &layout.build());
+            let before = cpu();
+            let joining = tokio::spawn(async move {
+                while let Some(mut batch) = incoming.next().await {
+                    let now = Instant::now();
+                    let mut records = Vec::with_capacity(2 * SPANS / TREE);
+                    for item in batch.drain() {
+                        let Intake::Span(span) = item else { continue };
+                        joiner.span(&span, now);
+                        if let (SpanKind::Server, Some(client)) = (span.kind, span.parent) {
+                            records.push(request(site, span.trace, client, now));
+                            records.push(iteration(scenario, span.trace, now));
+                        }
+                    }
+                    joiner.take(&measure::Batch { records, lost: 0 }, now);
+                }
+                joiner.finish()
+            });
+            while !stopped.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let received = receiver.stop().await;
+            let forwarded = forwarder.finish(Duration::from_secs(10)).await;
+            let report = joining.await.expect("joined");
+            assert_eq!(received.spans, forwarded.spans.acknowledged, "spans were lost");
+            let requests = received.spans / TREE as u64;
+            assert_eq!((report.counts.joined, report.counts.expected), (requests, requests), "{:?}", report.counts);
+            (received.spans, cpu() - before)
+        })
+    });
+    let address = told.recv().expect("an address");
+    let senders: Vec<_> = (0..2_u64)
+        .map(|sender| {
+            let stop = Arc::clone(&stop);
+            // The same traces come again when they have long been joined and forgotten.
+            let bodies: Vec<_> = (0..64).map(|number| trees(sender * 64 + number)).collect();
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).expect("a connection");
+                let mut answer = [0; 1024];
+                for body in bodies.iter().cycle().take_while(|_| !stop.load(Ordering::Relaxed)) {
+                    let head = format!(
+                        "POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
+                         content-length: {}\r\n\r\n",
+                        body.len()
+                    );
+                    if stream.write_all(&[head.as_bytes(), body].concat()).is_err()
+                        || stream.read(&mut answer).is_ok_and(|read| read == 0)
+                    {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    thread::sleep(TRIAL);
+    stop.store(true, Ordering::Relaxed);
+    senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
+    receiving.join().expect("the receiver")
+}
+
+/// A request of 50 ms whose window is about to close.
+fn request(site: SiteId, trace: TraceId, span: SpanId, now: Instant) -> Record {
+    let sample = RequestSample {
+        due: now,
+        ended: now,
+        timings: Timings { waiting: Duration::from_millis(50), ..Timings::default() },
+        status: 200,
+        expected: true,
+        failure: None,
+        proto: None,
+        tls: None,
+        tenant: 0,
+    };
+    Record::Request(RequestRecord { site, trace, span, hop: 0, last: true, sample, server_timing: None })
+}
+
+fn iteration(scenario: ScenarioId, trace: TraceId, now: Instant) -> Record {
+    let outcome = IterationOutcome::Completed;
+    Record::Iteration(IterationRecord { scenario, trace, due: now, started: now, ended: now, tenant: 0, outcome })
+}
+
+/// A batch of requests with a pool's wait and a query below each server span: the server's last, as SDKs export it.
+fn trees(number: u64) -> Bytes {
+    let mut message = ExportTraceServiceRequest::decode(message(1)).expect("a message");
+    let spans = message.resource_spans.iter_mut().flat_map(|resource| &mut resource.scope_spans);
+    for (at, span) in spans.flat_map(|scope| &mut scope.spans).enumerate() {
+        let (tree, place) = (number * (SPANS / TREE) as u64 + (at / TREE) as u64, at % TREE);
+        let id = |place: usize| (tree * 8 + place as u64 + 1).to_be_bytes().to_vec();
+        span.trace_id = TraceId::of_run(RUN, tree).0.to_vec();
+        span.span_id = id(place);
+        let server = TREE - 1;
+        span.parent_span_id = id(if place == server { TREE } else { server });
+        let (name, kind, from, to) = match place {
+            0 => ("middleware", 1, 1, 2),
+            1 => ("pg-pool.connect", 3, 3, 20),
+            2 => ("sql.query", 3, 20, 45),
+            _ => ("GET /api/user/profile", 2, 1, 48),
+        };
+        span.name = name.to_owned();
+        span.kind = kind;
+        span.start_time_unix_nano += from * 1_000_000;
+        span.end_time_unix_nano = span.start_time_unix_nano + (to - from) * 1_000_000;
+    }
+    message.encode_to_vec().into()
 }
 
 fn send(address: SocketAddr, body: &[u8], stop: &AtomicBool) {

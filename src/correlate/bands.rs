@@ -231,6 +231,73 @@ mod tests {
         assert!((read[0].total_ms - 100.0).abs() < 1e-9);
     }
 
+    /// The mean of what `of` says of the requests from one share of them to another, a request that lies across a
+    /// border by its part: the definition, on the raw data.
+    fn by_hand(requests: &[Parts], (from, to): (f64, f64), of: impl Fn(&Parts) -> u64) -> f64 {
+        let mut sorted: Vec<&Parts> = requests.iter().collect();
+        sorted.sort_by_key(|parts| parts.total());
+        let (from, to) = (from * sorted.len() as f64, to * sorted.len() as f64);
+        let weight = |at: usize| ((at as f64 + 1.0).min(to) - (at as f64).max(from)).max(0.0);
+        let sum: f64 = sorted.iter().enumerate().map(|(at, parts)| weight(at) * of(parts) as f64 / 1e6).sum();
+        sum / (to - from)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bands_are_what_the_raw_data_says(requests in proptest::collection::vec(
+            (1_000_u64..300_000_000, 0.0..1.0_f64), 1..400)) {
+            let requests: Vec<Parts> = requests.into_iter().map(|(total, share)| {
+                let mut parts = Parts::default();
+                parts[Part::Db] = (total as f64 * share) as u64;
+                parts[Part::App] = total - parts[Part::Db];
+                parts
+            }).collect();
+            let mut bands = Bands::default();
+            let step = bands.step("a");
+            for (n, parts) in requests.iter().enumerate() {
+                bands.add(step, parts.total(), Some((parts, trace(n as u64))));
+            }
+            for (band, shares) in bands.read().iter().zip([(0.45, 0.55), (0.90, 0.99), (0.98, 1.0)]) {
+                // A bucket is 1.1 % wide, and of one that lies across a border the mean stands for its requests.
+                let total = by_hand(&requests, shares, Parts::total);
+                proptest::prop_assert!((band.total_ms - total).abs() <= 0.011 * total, "{band:?} {total}");
+                proptest::prop_assert!((band.parts_ms.iter().sum::<f64>() - band.total_ms).abs() < 1e-9 * (1.0 + total));
+                proptest::prop_assert!(band.parts_ms.iter().all(|part| *part >= 0.0));
+            }
+            // Where each bucket lies within or without, the parts are exact: as here, where all are one request.
+            let one = &requests[0];
+            let mut alike = Bands::default();
+            let step = alike.step("a");
+            (0..requests.len()).for_each(|n| alike.add(step, one.total(), Some((one, trace(n as u64)))));
+            for band in alike.read() {
+                let db = by_hand(&vec![*one; requests.len()], (0.0, 1.0), |parts| parts[Part::Db]);
+                proptest::prop_assert!((band.part(Part::Db) - db).abs() <= 1e-9 * (1.0 + db), "{band:?} {db}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_many_requests_are_what_the_raw_data_says() {
+        let mut bands = Bands::default();
+        let step = bands.step("a");
+        let mut requests = Vec::new();
+        // 1 to 200 ms in steps of 10 us, in an order of their own; the database's share grows with the latency.
+        for n in 0..20_000_u64 {
+            let total = 1_000_000 + (n * 7_919 % 20_000) * 10_000;
+            let mut parts = Parts::default();
+            parts[Part::Db] = total / 1_000 * (total / 250_000).min(1_000);
+            parts[Part::App] = total - parts[Part::Db];
+            bands.add(step, parts.total(), Some((&parts, trace(n))));
+            requests.push(parts);
+        }
+        for (band, shares) in bands.read().iter().zip([(0.45, 0.55), (0.90, 0.99), (0.98, 1.0)]) {
+            for part in [Part::Db, Part::App] {
+                let expected = by_hand(&requests, shares, |parts| parts[part]);
+                assert!((band.part(part) - expected).abs() <= 0.01 * band.total_ms, "{band:?}: {part:?} is {expected}");
+            }
+        }
+    }
+
     #[test]
     fn one_request_is_all_bands() {
         let mut bands = Bands::default();

@@ -17,7 +17,7 @@ pub use forward::{
     Protocol, Tally,
 };
 pub use intake::{Intake, MetricPoint, MetricValue, ServerSpan, SpanKind};
-pub use join::{AttributionReport, JoinConfig, JoinCounts, Joiner};
+pub use join::{AttributionReport, JoinConfig, JoinCounts, Joiner, local};
 pub use own_spans::Narrator;
 pub use receiver::{
     Batch, Bound, Incoming, Outgoing, Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taken, Taker, intake,

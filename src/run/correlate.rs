@@ -6,7 +6,7 @@
 
 use crate::correlate::{
     AttributionReport, Bound, Collector, CollectorError, Forwarder, Incoming, Intake, JoinConfig, Joiner, Narrator,
-    Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taker, intake,
+    Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taker, intake, local,
 };
 use crate::measure::{Batch, Layout, LayoutBuilder, WallClock};
 use crate::plan::{Diagnostics, Plan, Variables};
@@ -27,6 +27,8 @@ pub(super) struct CorrelationPlan {
     linger: Duration,
     /// The longest that a request may take.
     longest: Duration,
+    /// Whether `base_url` is on this machine.
+    local: bool,
 }
 
 /// Why it does not start.
@@ -104,6 +106,7 @@ pub(super) fn compile(
         sampling: Sampling::ratio(traces.sample.value),
         linger: traces.linger.value,
         longest: plan.http.timeout.value,
+        local: plan.base_url.as_ref().and_then(|url| local(url)).unwrap_or(false),
     })
 }
 
@@ -133,7 +136,13 @@ impl CorrelationPlan {
         } else {
             (None, None)
         };
-        let config = JoinConfig { sampling: self.sampling, linger: self.linger, longest: self.longest, clock };
+        let config = JoinConfig {
+            sampling: self.sampling,
+            linger: self.linger,
+            longest: self.longest,
+            clock,
+            local: self.local,
+        };
         let joiner = Joiner::new(config, layout);
         let (sender, feed) = mpsc::channel(FEED);
         let mut joining = JoinSet::new();
@@ -238,7 +247,7 @@ impl Joining {
         }
         // Its spans are handed on here, before the forwarder is told to finish.
         drop(self.narrator);
-        self.joiner.finish(Instant::now())
+        self.joiner.finish()
     }
 }
 

@@ -53,6 +53,28 @@ fn a_signal_while_the_database_starts_leaves_nothing() {
 }
 
 #[test]
+fn the_demo_says_what_its_requests_waited_for_and_leaves_nothing_but_its_report() {
+    let folder = folder();
+    // What happens to be in the environment leads neither spans nor figures elsewhere.
+    let ended = Pacecar::new(["demo"])
+        .env("TMPDIR", folder.path())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        .directory(folder.path())
+        .limit(Duration::from_secs(120))
+        .end();
+    // On a busy machine a threshold may not hold; what is told is the same.
+    assert!(matches!(ended.code, Some(0 | 99 | 120)), "{ended}");
+    assert!(ended.stdout.contains("CORRELATION"), "{ended}");
+    let report = fs::read_to_string(folder.path().join("pacecar-demo.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    let of = |name: &str| report["pacecar"]["attribution"][name].as_u64().unwrap();
+    assert!(of("expected") > 0 && of("joined") * 20 >= of("expected") * 19, "{ended}");
+    assert_eq!(report["pacecar"]["receiver"]["foreign"], 0, "{ended}");
+    fs::remove_file(folder.path().join("pacecar-demo.json")).unwrap();
+    assert_nothing_left(folder.path(), &ended);
+}
+
+#[test]
 fn a_demo_that_is_left_at_once_leaves_nothing_and_says_so() {
     let folder = folder();
     let running = demo(folder.path());

@@ -30,6 +30,7 @@ mod plans;
 mod redis;
 mod secrets;
 mod signals;
+mod spans;
 mod summary;
 mod support;
 mod tenants;

@@ -9,6 +9,7 @@ use crate::{logging, output};
 use pacecar::plan::{Span, Spanned, Stage, Variables};
 use pacecar::report::{self, Exit, Figures, RunReport, Style, Verdict};
 use pacecar::run::{self, Completed, Overrides, Settings, Source};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,8 +32,14 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
         }
     };
     let own = !args.command.is_empty();
-    let settings =
-        DemoSettings { database_url: args.database_url.clone(), port: args.port, command: args.command.clone() };
+    // Held until the run listens there itself. Where there is none, there is no CORRELATION.
+    let spans = if args.serve { None } else { TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok() };
+    let settings = DemoSettings {
+        database_url: args.database_url.clone(),
+        port: args.port,
+        command: args.command.clone(),
+        spans_to: spans.as_ref().and_then(|held| held.local_addr().ok()),
+    };
     let what = if own { "your API" } else { "a sample API" };
     output::message(&format!("Starting {what} and its database …\n"));
     let starting = Demo::start(settings);
@@ -53,7 +60,7 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
         }
     };
     // The same signals to the end: one that comes between two phases is not lost.
-    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, own, &mut signals).await };
+    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, own, spans, &mut signals).await };
     match demo.stop().await {
         Ok(()) => exit,
         Err(error) => {
@@ -85,7 +92,7 @@ async fn serve(demo: &Demo, signals: &mut StopSignals) -> Exit {
 }
 
 /// The story: what is there, the tenants, what they made, that it is gone.
-async fn show(demo: &Demo, own: bool, signals: &mut StopSignals) -> Exit {
+async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut StopSignals) -> Exit {
     output::result(&opening(demo, own));
     let before = tokio::select! {
         before = demo.real_digest() => before,
@@ -95,7 +102,7 @@ async fn show(demo: &Demo, own: bool, signals: &mut StopSignals) -> Exit {
         Ok(rows) => rows,
         Err(error) => return failed("the real rows cannot be counted", &error),
     };
-    let completed = match play(demo).await {
+    let completed = match play(demo, spans).await {
         Ok(completed) => completed,
         Err(exit) => return exit,
     };
@@ -124,14 +131,14 @@ async fn show(demo: &Demo, own: bool, signals: &mut StopSignals) -> Exit {
     Exit::choose([completed.exit, Exit::CleanupUnfinished])
 }
 
-/// Runs the ready plan against the sample API.
-async fn play(demo: &Demo) -> Result<Completed, Exit> {
+/// Runs the ready plan against the API, which exports its spans to where `spans` is bound.
+async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit> {
     let directory = tempfile::tempdir().map_err(|error| failed("no temporary directory", &error))?;
     let prompts = directory.path().join("prompts.json");
     std::fs::write(prompts, PROMPTS).map_err(|error| failed("the prompts cannot be written", &error))?;
     let source = Source {
         name: "config/tenant-workflow.yaml".to_owned(),
-        bytes: PLAN.into(),
+        bytes: plan(spans.as_ref().and_then(|held| held.local_addr().ok())).into_bytes(),
         directory: PathBuf::from(directory.path()),
     };
     let given = [("API_URL", demo.api_url.as_str()), ("DATABASE_URL", demo.database_url.as_str())];
@@ -143,11 +150,18 @@ async fn play(demo: &Demo) -> Result<Completed, Exit> {
     let (compiled, diagnostics) = run::compile(&source, settings);
     output::message(&diagnostics.to_string());
     let compiled = compiled.ok_or(Exit::InvalidPlan)?;
+    drop(spans);
     watch(compiled, false).await.map_err(|left| match left {
         Left::Unable => Exit::Refused,
         // No word on rows: the demo takes away what its API wrote when it stops.
         Left::AtOnce => Exit::Signal,
     })
+}
+
+/// The ready plan, joined with the API's spans. An API that exports none keeps nobody waiting for long.
+fn plan(listen: Option<SocketAddr>) -> String {
+    let traces = |address| format!("\ncorrelate: {{ traces: {{ listen: \"{address}\", linger: 2s }} }}\n");
+    format!("{PLAN}{}", listen.map_or_else(String::new, traces))
 }
 
 fn opening(demo: &Demo, own: bool) -> String {

@@ -40,6 +40,14 @@ pub(crate) struct DemoSettings {
     pub(crate) port: Option<u16>,
     /// A program and its arguments: an API that takes the sample API's place. Empty: the sample API.
     pub(crate) command: Vec<OsString>,
+    /// Where the API exports its spans by OTLP/HTTP; without it, where the environment says.
+    pub(crate) spans_to: Option<SocketAddr>,
+}
+
+/// What is served, and where its spans go.
+struct OwnSettings {
+    command: Vec<OsString>,
+    spans_to: Option<SocketAddr>,
 }
 
 /// A running demo. Dropping it stops it and removes what it made, as [`Demo::stop`] does.
@@ -115,8 +123,8 @@ impl Demo {
         let (stop, stopped) = oneshot::channel();
         let (started, address) = mpsc::sync_channel(1);
         let (url, port) = (database_url.clone(), settings.port.unwrap_or(0));
-        let command = settings.command;
-        let serve = move || serve(&url, port, api_settings, &command, &started, stopped);
+        let own = OwnSettings { command: settings.command, spans_to: settings.spans_to };
+        let serve = move || serve(&url, port, api_settings, &own, &started, stopped);
         let thread = std::thread::Builder::new().name("demo".to_owned()).spawn(serve).map_err(DemoError::Runtime)?;
         let mut demo = Self {
             api_url: String::new(),
@@ -191,7 +199,7 @@ fn serve(
     database_url: &str,
     port: u16,
     settings: ApiSettings,
-    command: &[OsString],
+    own: &OwnSettings,
     started: &mpsc::SyncSender<Result<SocketAddr, DemoError>>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), StoreError> {
@@ -220,11 +228,11 @@ fn serve(
                 return Ok(());
             }
         };
-        if !command.is_empty() {
-            serve_own(database_url, listener, command, started, stopped).await;
+        if !own.command.is_empty() {
+            serve_own(database_url, listener, own, started, stopped).await;
             return store.close().await;
         }
-        match (Api::start(database_url, settings).await, listener.local_addr()) {
+        match (Api::start(database_url, settings, own.spans_to).await, listener.local_addr()) {
             (Ok(api), Ok(address)) => {
                 let _ = started.send(Ok(address));
                 api.serve(listener, stopped, FAREWELL).await;
@@ -246,7 +254,7 @@ fn serve(
 async fn serve_own(
     database_url: &str,
     listener: TcpListener,
-    command: &[OsString],
+    own: &OwnSettings,
     started: &mpsc::SyncSender<Result<SocketAddr, DemoError>>,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -254,7 +262,7 @@ async fn serve_own(
     // It was only held to know that it is free.
     drop(listener);
     let api = tokio::select! {
-        api = OwnApi::start(command, database_url, port) => api,
+        api = OwnApi::start(&own.command, database_url, port, own.spans_to) => api,
         // What had started goes with the future.
         _ = &mut stopped => return,
     };

@@ -27,6 +27,23 @@ const PROBE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: c
 /// The password of the test users of config/tenant-workflow.yaml.
 const PASSWORD: &str = "secret";
 
+/// What makes an SDK send to `OTEL_EXPORTER_OTLP_ENDPOINT`, and while the demo still runs.
+const EXPORT_SOON: [(&str, &str); 5] = [
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    ("OTEL_TRACES_EXPORTER", "otlp"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "300"),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "1000"),
+    ("OTEL_METRIC_EXPORT_TIMEOUT", "1000"),
+];
+/// Variables that would send spans elsewhere, or none.
+const OTHER_EXPORTERS: [&str; 5] = [
+    "OTEL_SDK_DISABLED",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_TRACES_SAMPLER",
+];
+
 /// The running program.
 pub(super) struct OwnApi {
     child: Child,
@@ -60,8 +77,14 @@ pub(crate) enum OwnApiError {
 // === impl OwnApi ===
 
 impl OwnApi {
-    /// Starts `command` with `DATABASE_URL`, `PORT` and `SEED_PASSWORD`, and waits until it answers.
-    pub(super) async fn start(command: &[OsString], database_url: &str, port: u16) -> Result<Self, OwnApiError> {
+    /// Starts `command` with `DATABASE_URL`, `PORT`, `SEED_PASSWORD` and, with `spans_to`, OpenTelemetry's variables,
+    /// and waits until it answers.
+    pub(super) async fn start(
+        command: &[OsString],
+        database_url: &str,
+        port: u16,
+        spans_to: Option<SocketAddr>,
+    ) -> Result<Self, OwnApiError> {
         let (program, arguments) = command
             .split_first()
             .map_or((OsString::new(), &[][..]), |(program, arguments)| (program.clone(), arguments));
@@ -69,6 +92,13 @@ impl OwnApi {
         let mut watchdog = Watchdog::start(None).map_err(failed)?;
         let mut child = Command::new(&program);
         child.args(arguments).env("DATABASE_URL", database_url).env("PORT", port.to_string());
+        if let Some(receiver) = spans_to {
+            for name in OTHER_EXPORTERS {
+                child.env_remove(name);
+            }
+            child.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{receiver}"));
+            child.envs(EXPORT_SOON.iter().copied());
+        }
         // What it prints is not a result of ours.
         child.env("SEED_PASSWORD", PASSWORD).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         let mut child = tokio::process::Command::from(child).kill_on_drop(true).spawn().map_err(failed)?;

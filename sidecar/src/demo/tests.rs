@@ -241,7 +241,7 @@ async fn a_pool_that_runs_out_is_a_503_and_shows() {
 #[tokio::test]
 async fn in_somebody_elses_database_what_was_made_is_removed_and_nothing_else() {
     let cluster = tokio::task::spawn_blocking(|| TemporaryPostgres::start().unwrap()).await.unwrap();
-    let settings = || DemoSettings { database_url: Some(cluster.url()), port: None, command: Vec::new() };
+    let settings = || DemoSettings { database_url: Some(cluster.url()), ..DemoSettings::default() };
     let client = connect(&cluster.url()).await;
     let tables = "pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
 
@@ -315,7 +315,9 @@ async fn in_somebody_elses_database_what_was_made_is_removed_and_nothing_else() 
 #[tokio::test]
 async fn what_cannot_start_says_why_without_a_secret() {
     let start = async |url: &str, port: Option<u16>| {
-        Demo::start(DemoSettings { database_url: Some(url.to_owned()), port, command: Vec::new() }).await.unwrap_err()
+        Demo::start(DemoSettings { database_url: Some(url.to_owned()), port, ..DemoSettings::default() })
+            .await
+            .unwrap_err()
     };
     let error = start("postgres://u:hidden@127.0.0.1:1/d", None).await;
     assert!(

@@ -61,6 +61,8 @@ pub struct Call {
     pub offset: i64,
     /// How long the way to the server takes at its fastest, from the first byte sent; none where nobody knows.
     pub way: Option<u64>,
+    /// Whether the server is on this machine, so that no network can have held the request up.
+    pub local: bool,
     /// Whether all spans that came are there: where some were thrown away, the API's own time is unexplained.
     pub complete: bool,
 }
@@ -119,7 +121,7 @@ pub struct Attribution {
     pub detached: usize,
 }
 
-/// The largest excess before the server span that is still called network: a millisecond is the resolution of Node's
+/// The largest excess before the server span that is still the network's: a millisecond is the resolution of Node's
 /// starts, and a scheduler's turn is a few.
 const WAY_SLACK: u64 = 5_000_000;
 /// How many times the fastest way the excess must be.
@@ -144,7 +146,9 @@ pub fn attribute(call: &Call, spans: &[Span]) -> Option<Attribution> {
             let arrived = call.sending.max(way);
             let excess = u64::try_from(from).unwrap_or(0).saturating_sub(arrived);
             if excess >= WAY_SLACK.max(way.saturating_mul(WAY_FACTOR)) {
-                parts.shift(Part::Network, Part::ServerQueue, excess);
+                // Between two hosts a lost packet takes as long as a server that is busy: nobody knows which it was.
+                let waited = if call.local { Part::ServerQueue } else { Part::Unexplained };
+                parts.shift(Part::Network, waited, excess);
             }
         }
     }

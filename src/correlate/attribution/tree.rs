@@ -36,6 +36,10 @@ pub(super) struct Node {
 /// and two spans of one process may have been begun on two timers.
 pub(super) const TOLERANCE: i64 = 2_000_000;
 
+/// Times beyond this many nanoseconds (73 years) from the call are nonsense, and taken to be there: what is added to
+/// them afterwards stays within 64 bits.
+const FARTHEST: i64 = 1 << 61;
+
 /// How far the head may be off for an answer to count as one that went on after the server span's end.
 const STREAM_SLACK: i64 = 5_000_000;
 
@@ -55,8 +59,8 @@ impl Tree {
             .map(|span| Node {
                 role: span.role,
                 foreign: span.service != spans[root].service,
-                start: span.start.saturating_sub(call.start),
-                end: span.end.max(span.start).saturating_sub(call.start),
+                start: near(span.start.saturating_sub(call.start)),
+                end: near(span.end.max(span.start).saturating_sub(call.start)),
                 children: Vec::new(),
             })
             .collect();
@@ -169,23 +173,26 @@ fn put_clocks_right(call: &Call, spans: &[Span], root: usize, order: &[(usize, u
     let mut moved = vec![0_i64; spans.len()];
     let mut skewed = false;
     let mut centre = |node: &Node, offset: i64, (from, to): (i64, i64)| {
-        let (start, end) = (node.start - offset, node.end - offset);
-        if start >= from - TOLERANCE && end <= to + TOLERANCE {
-            return offset;
+        // What other requests told of the clock; then, for one of them may have been wrong, the clock as it is.
+        for offset in [offset, 0] {
+            if node.start - offset >= from - TOLERANCE && node.end - offset <= to + TOLERANCE {
+                return offset;
+            }
         }
         skewed = true;
-        let (length, room) = (end - start, to - from);
+        let (length, room) = (node.end - node.start, to - from);
         let wished = if length <= room { from + (room - length) / 2 } else { from };
-        node.start - wished
+        near(node.start - wished)
     };
     if let Some(node) = nodes.get(root) {
-        moved[root] = centre(node, call.offset, (0, call.end()));
+        moved[root] = centre(node, near(call.offset), (0, near(call.end())));
     }
     for (at, parent) in order {
         let same = spans[*at].service == spans[*parent].service;
         let answers = spans[*parent].role == Role::Upstream && matches!(spans[*at].role, Role::Server { .. });
         moved[*at] = if !same && answers {
-            let window = (nodes[*parent].start - moved[*parent], nodes[*parent].end - moved[*parent]);
+            let of = |time: i64| near(time - moved[*parent]);
+            let window = (of(nodes[*parent].start), of(nodes[*parent].end));
             centre(&nodes[*at], 0, window)
         } else if same {
             moved[*parent]
@@ -194,8 +201,13 @@ fn put_clocks_right(call: &Call, spans: &[Span], root: usize, order: &[(usize, u
         };
     }
     for (node, moved) in nodes.iter_mut().zip(moved) {
-        node.start -= moved;
-        node.end -= moved;
+        node.start = near(node.start - moved);
+        node.end = near(node.end - moved);
     }
     skewed
+}
+
+/// A time from the call, within what can be reckoned with.
+fn near(time: i64) -> i64 {
+    time.clamp(-FARTHEST, FARTHEST)
 }

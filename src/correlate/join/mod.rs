@@ -13,13 +13,14 @@ mod trace;
 use super::attribution::{Call, Role, Span, attribute, by_server_timing, classify};
 use super::bands::{Band, Bands};
 use super::intake::ServerSpan;
-use crate::measure::{Batch, IterationRecord, Layout, Record, RequestRecord, WallClock};
+use crate::measure::{Batch, IterationRecord, Layout, Record, RequestRecord, SiteTags, WallClock};
 use crate::semconv::{Sampling, SpanId, TraceId};
 use clock::ServiceClock;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 use trace::{Hop, Pending, Trace};
+use url::{Host, Url};
 
 /// What the join needs to know of a run.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +33,16 @@ pub struct JoinConfig {
     pub longest: Duration,
     /// The clock of the generator.
     pub clock: WallClock,
+    /// Whether what is below the plan's `base_url` is on this machine.
+    pub local: bool,
 }
 
 /// Joins requests with their spans.
 #[derive(Debug)]
 pub struct Joiner {
     config: JoinConfig,
-    /// Of each site: its step among the bands.
-    steps: Vec<usize>,
+    /// Of each site: its step among the bands, and whether its server is on this machine.
+    steps: Vec<(usize, bool)>,
     bands: Bands,
     traces: HashMap<TraceId, Trace>,
     /// Requests by when their window closes; nearly sorted, as they ended.
@@ -95,6 +98,8 @@ const MOST_CALLS: usize = 200_000;
 const MOST_OF_A_TRACE: usize = 2_000;
 /// The most services that are told apart; further ones share a number.
 const MOST_SERVICES: usize = 512;
+/// So many traces may be waited for in vain before the list of them is gone through.
+const FEW: usize = 4_096;
 /// How long after its end a request is heard of at the latest: workers hand over each second.
 const HANDOVER: Duration = Duration::from_secs(3);
 /// How long no span must have come for all to be there, once every request has its server span: what an exporter
@@ -108,7 +113,8 @@ impl Joiner {
     #[must_use]
     pub fn new(config: JoinConfig, layout: &Layout) -> Self {
         let mut bands = Bands::default();
-        let steps = layout.sites().iter().map(|site| bands.step(&site.tags.step)).collect();
+        let site = |tags: &SiteTags| (bands.step(&tags.step), local(&tags.url).unwrap_or(config.local));
+        let steps = layout.sites().iter().map(|site| &site.tags).map(site).collect();
         Self {
             config,
             steps,
@@ -170,17 +176,19 @@ impl Joiner {
             return;
         }
         trace.spans.push(known);
+        let gaps = trace.gaps(&known);
         let answers = matches!(known.role, Role::Server { .. } | Role::Queue);
         let joined = if answers { trace.answered(known.parent) } else { 0 };
         self.held_spans += 1;
         self.unjoined -= joined;
+        self.observe(known.service, gaps, now);
     }
 
     /// Closes what is due.
     pub fn tick(&mut self, now: Instant) {
         while let Some((_, trace, span)) = self.closing.front().copied().filter(|(due, ..)| *due <= now) {
             self.closing.pop_front();
-            self.close(trace, span, now);
+            self.close(trace, span);
         }
         while let Some((_, id)) = self.forgetting.front().copied().filter(|(due, _)| *due <= now) {
             self.forgetting.pop_front();
@@ -203,9 +211,9 @@ impl Joiner {
 
     /// Closes everything and reads the bands off.
     #[must_use]
-    pub fn finish(mut self, now: Instant) -> AttributionReport {
+    pub fn finish(mut self) -> AttributionReport {
         while let Some((_, trace, span)) = self.closing.pop_front() {
-            self.close(trace, span, now);
+            self.close(trace, span);
         }
         let left: usize = self.traces.values().map(|trace| trace.spans.len()).sum();
         self.counts.unclaimed += left as u64;
@@ -214,7 +222,7 @@ impl Joiner {
 
     /// A request that ended, or a hop of one.
     fn request(&mut self, record: &RequestRecord, now: Instant) {
-        let Some(step) = self.steps.get(record.site.0 as usize).copied() else { return };
+        let Some((step, local)) = self.steps.get(record.site.0 as usize).copied() else { return };
         let sample = &record.sample;
         let total = u64::try_from(sample.timings.duration().as_nanos()).unwrap_or(u64::MAX);
         if !self.config.sampling.takes(&record.trace) {
@@ -239,10 +247,15 @@ impl Joiner {
         }
         let hops = std::mem::take(&mut self.hops);
         let trace = self.trace(record.trace, now);
-        let pending = Pending::new(record.span, step, hops, record.server_timing.clone(), &trace.spans);
+        let pending = Pending::new(record.span, (step, local), hops, record.server_timing.clone(), &trace.spans);
         let waits = pending.waits();
+        let server = pending.server(&trace.spans).copied();
         trace.calls.push(pending);
+        let gaps = server.and_then(|server| Some((server.service, trace.gaps(&server)?)));
         self.unjoined += waits;
+        if let Some((service, gaps)) = gaps {
+            self.observe(service, Some(gaps), now);
+        }
         self.closing.push_back((sample.ended + self.config.linger, record.trace, record.span));
     }
 
@@ -255,21 +268,21 @@ impl Joiner {
     }
 
     /// The window of a request closes.
-    fn close(&mut self, id: TraceId, span: SpanId, now: Instant) {
+    fn close(&mut self, id: TraceId, span: SpanId) {
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let Some((call, spans)) = trace.take_call(span) else { return };
         self.unjoined -= call.waits();
         self.held_spans -= spans.len();
         let (complete, done) = (trace.complete, trace.ended && trace.calls.is_empty());
         for (hop, spans) in call.by_hop(&spans) {
-            self.attribute(id, &call, hop, &spans, complete, now);
+            self.attribute(id, &call, hop, &spans, complete);
         }
         if done {
             self.drop_trace(id);
         }
     }
 
-    fn attribute(&mut self, id: TraceId, pending: &Pending, hop: &Hop, spans: &[Span], complete: bool, now: Instant) {
+    fn attribute(&mut self, id: TraceId, pending: &Pending, hop: &Hop, spans: &[Span], complete: bool) {
         let phase = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let mut call = Call {
             span: pending.span,
@@ -279,6 +292,7 @@ impl Joiner {
             receiving: phase(hop.timings.receiving),
             offset: 0,
             way: None,
+            local: pending.local,
             complete,
         };
         let total = call.total();
@@ -296,13 +310,15 @@ impl Joiner {
         self.counts.expected += u64::from(hop.answered || joined);
         self.counts.joined += u64::from(joined);
         self.counts.by_header += u64::from(joined && by_header);
-        self.counts.skewed += u64::from(found.is_some_and(|found| found.skewed));
+        self.counts.skewed += u64::from(found.is_some_and(|found| found.skewed || call.offset != 0));
         self.bands.add(pending.step, total, parts.as_ref().map(|parts| (parts, id)));
-        if let Some(server) = found.and_then(|found| spans.get(found.server)) {
-            let whole = call.start.saturating_add(call.end());
-            if let Some(clock) = self.clocks.get_mut(usize::from(server.service)) {
-                clock.observe(server.start.saturating_sub(call.start), whole.saturating_sub(server.end), now);
-            }
+    }
+
+    /// Learns of a service's clock as soon as both sides of a request are here: when its window closes, `linger` later,
+    /// the requests around it have told what there is to know, the first of a run too.
+    fn observe(&mut self, service: u16, gaps: Option<(i64, i64)>, now: Instant) {
+        if let (Some((before, after)), Some(clock)) = (gaps, self.clocks.get_mut(usize::from(service))) {
+            clock.observe(before, after, now);
         }
     }
 
@@ -320,7 +336,7 @@ impl Joiner {
             break;
         }
         if let Some((_, trace, span)) = self.closing.pop_front() {
-            self.close(trace, span, now);
+            self.close(trace, span);
         }
     }
 
@@ -344,6 +360,10 @@ impl Joiner {
 
     fn trace(&mut self, id: TraceId, now: Instant) -> &mut Trace {
         let until = now + self.config.longest + self.config.linger + HANDOVER;
+        if self.forgetting.len() > 2 * self.traces.len() + FEW {
+            // Most have long been joined: `longest` may be minutes, and as many requests come in one.
+            self.forgetting.retain(|(_, id)| self.traces.contains_key(id));
+        }
         self.traces.entry(id).or_insert_with(|| {
             self.forgetting.push_back((until, id));
             Trace::default()
@@ -363,6 +383,16 @@ impl Joiner {
             self.services.insert(name.to_owned(), number);
         }
         number
+    }
+}
+
+/// Whether an absolute URL leads to this machine; none where it has no host, or one that is known only when it is sent.
+#[must_use]
+pub fn local(url: &str) -> Option<bool> {
+    match Url::parse(url).ok()?.host()? {
+        Host::Ipv4(ip) => Some(ip.is_loopback()),
+        Host::Ipv6(ip) => Some(ip.to_canonical().is_loopback()),
+        Host::Domain(name) => Some(name.trim_end_matches('.') == "localhost"),
     }
 }
 

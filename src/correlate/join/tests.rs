@@ -34,7 +34,7 @@ fn stage(sampling: Sampling) -> Stage {
     let site = layout.site(scenario, tags, 1.0);
     let start = Instant::now();
     let clock = WallClock::new(start, EPOCH);
-    let config = JoinConfig { sampling, linger: ms(10_000), longest: ms(60_000), clock };
+    let config = JoinConfig { sampling, linger: ms(10_000), longest: ms(60_000), clock, local: true };
     Stage { joiner: Joiner::new(config, &layout.build()), start, site, scenario }
 }
 
@@ -103,9 +103,8 @@ impl Stage {
         self.joiner.tick(self.start + ms(at));
     }
 
-    fn finish(self, at: u64) -> AttributionReport {
-        let (joiner, now) = (self.joiner, self.start + ms(at));
-        joiner.finish(now)
+    fn finish(self) -> AttributionReport {
+        self.joiner.finish()
     }
 }
 
@@ -131,7 +130,7 @@ async fn either_side_may_come_first_and_the_window_closes_linger_after_the_end()
         stage.tick(10_100);
         assert_eq!((stage.joiner.counts().joined, stage.joiner.counts().expected), (1, 1));
         assert_eq!((stage.joiner.held_spans, stage.joiner.traces.len(), stage.joiner.unjoined), (0, 0, 0));
-        let report = stage.finish(10_100);
+        let report = stage.finish();
         assert_eq!(report.bands.len(), 3);
         assert_eq!(report.bands[0].band, BandName::P50);
         assert!((report.bands[0].part(Part::PoolWait) - 60.0).abs() < 1e-9);
@@ -152,7 +151,7 @@ async fn what_comes_twice_counts_once_and_what_comes_too_late_not_at_all() {
     // Nobody claims it any more.
     stage.tick(100_000);
     assert_eq!((stage.joiner.held_spans, stage.joiner.traces.len()), (0, 0));
-    let counts = stage.finish(100_000).counts;
+    let counts = stage.finish().counts;
     assert_eq!((counts.joined, counts.unclaimed), (1, 1));
 }
 
@@ -164,7 +163,7 @@ async fn sampled_out_is_not_expected_and_what_never_comes_is() {
     stage.request(left, 21, 0, 50);
     stage.span(left, 22, 21, SpanKind::Server, 0, 50);
     stage.tick(20_000);
-    let report = stage.finish(20_000);
+    let report = stage.finish();
     assert_eq!((report.counts.expected, report.counts.joined), (1, 0));
     assert!(report.bands.is_empty(), "nobody knows anything");
 }
@@ -180,7 +179,7 @@ async fn the_steps_of_an_iteration_are_told_apart_and_orphans_by_time() {
     stage.named(trace(1), 13, 88, SpanKind::Client, "sql.query", 10, 60);
     stage.named(trace(1), 23, 99, SpanKind::Client, "sql.query", 210, 280);
     stage.ended(trace(1), 301);
-    let report = stage.finish(400);
+    let report = stage.finish();
     assert_eq!((report.counts.expected, report.counts.joined, report.counts.unclaimed), (2, 2, 0));
     let p50 = &report.bands[0];
     assert!((p50.part(Part::Db) - 60.0).abs() < 1e-9, "50 of one, 70 of the other: {p50:?}");
@@ -196,7 +195,7 @@ async fn each_hop_of_a_redirect_has_its_own_server_span() {
     assert_eq!(stage.joiner.unjoined, 1);
     stage.span(trace(1), 13, 11, SpanKind::Server, 45, 135);
     stage.named(trace(1), 14, 13, SpanKind::Client, "sql.query", 50, 130);
-    let report = stage.finish(200);
+    let report = stage.finish();
     assert_eq!((report.counts.expected, report.counts.joined), (2, 2));
     let slow = report.bands.iter().find(|band| band.band == BandName::P99).unwrap();
     assert!((slow.total_ms - 100.0).abs() < 1e-9 && (slow.part(Part::Db) - 80.0).abs() < 1e-9, "{slow:?}");
@@ -207,7 +206,7 @@ async fn a_header_stands_in_for_spans_that_do_not_come() {
     let mut stage = stage(Sampling::ALL);
     let record = stage.record(trace(1), 11, 0, true, 0, 100, Some("pool;dur=60, total;dur=90"));
     stage.joiner.take(&Batch { records: vec![record], lost: 3 }, stage.start + ms(100));
-    let report = stage.finish(100);
+    let report = stage.finish();
     assert_eq!((report.counts.joined, report.counts.by_header, report.counts.records_lost), (1, 1, 3));
     assert!((report.bands[0].part(Part::PoolWait) - 60.0).abs() < 1e-9);
 }
@@ -230,4 +229,73 @@ async fn memory_is_bounded_whatever_comes() {
     assert_eq!(stage.joiner.counts().joined, 1);
     stage.tick(1_000_000);
     assert_eq!((stage.joiner.held_spans, stage.joiner.traces.len(), stage.joiner.unjoined), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_requests_of_a_run_know_the_way_as_well_as_the_last() {
+    let mut stage = stage(Sampling::ALL);
+    // The first waits 80 ms for the server's attention; the others are there at once.
+    for n in 0..40 {
+        let (from, late) = (n * 100, if n == 0 { 80 } else { 0 });
+        stage.request(trace(n), 2 * n + 10, from, from + late + 10);
+        stage.span(trace(n), 2 * n + 11, 2 * n + 10, SpanKind::Server, from + late, from + late + 10);
+        stage.ended(trace(n), from + late + 10);
+    }
+    let report = stage.finish();
+    let slow = report.bands.iter().find(|band| band.band == BandName::P99).unwrap();
+    assert!(slow.part(Part::ServerQueue) > 0.0 && slow.part(Part::Network) < 1e-9, "{slow:?}");
+}
+
+#[test]
+fn what_is_on_this_machine_is_seen_from_the_url() {
+    for (url, expected) in [
+        ("http://127.0.0.1:8080", Some(true)),
+        ("http://[::1]/x", Some(true)),
+        ("https://localhost", Some(true)),
+        ("http://192.0.2.1", Some(false)),
+        ("http://localhost.example.com", Some(false)),
+        ("/api/{{ id }}", None),
+        ("{{ anywhere }}", None),
+    ] {
+        assert_eq!(local(url), expected, "{url}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_without_end_and_a_circle_are_joined_in_no_time() {
+    let mut stage = stage(Sampling::ALL);
+    stage.request(trace(1), 1, 0, 100);
+    stage.span(trace(1), 2, 1, SpanKind::Server, 0, 100);
+    let most = MOST_OF_A_TRACE as u64 - 1_000;
+    for n in 3..most {
+        stage.named(trace(1), n, n - 1, SpanKind::Client, "sql.query", 10, 60);
+    }
+    // A circle of the rest, and one too many for the trace, so that the API's own time is not known.
+    for n in 0..999 {
+        stage.named(trace(1), most + n, most + (n + 1) % 999, SpanKind::Client, "sql.query", 10, 90);
+    }
+    for n in 0..10 {
+        stage.span(trace(1), 1_000_000 + n, 2, SpanKind::Internal, 0, 1);
+    }
+    stage.ended(trace(1), 100);
+    let report = stage.finish();
+    assert_eq!((report.counts.joined, report.counts.expected), (1, 1));
+    let p50 = &report.bands[0];
+    assert!((p50.total_ms - 100.0).abs() < 1e-9 && (p50.part(Part::Db) - 50.0).abs() < 1e-9, "{p50:?}");
+    assert!((p50.part(Part::Unexplained) - 50.0).abs() < 1e-9, "{p50:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_joined_leaves_nothing_however_long_a_request_may_take() {
+    let mut stage = stage(Sampling::ALL);
+    stage.joiner.config.longest = Duration::from_secs(24 * 3_600);
+    for n in 0..200_000 {
+        stage.request(trace(n), 11, n, n + 1);
+        stage.span(trace(n), 12, 11, SpanKind::Server, n, n + 1);
+        stage.ended(trace(n), n + 1);
+    }
+    // Of 200 s the last ten are waited for.
+    let waiting = stage.joiner.traces.len();
+    assert!(waiting <= 10_001 && stage.joiner.closing.len() == waiting && stage.joiner.held_spans == waiting);
+    assert!(stage.joiner.forgetting.len() <= 2 * waiting + FEW + 1, "{}", stage.joiner.forgetting.len());
 }

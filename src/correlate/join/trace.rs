@@ -24,6 +24,8 @@ pub(super) struct Trace {
 pub(super) struct Pending {
     pub(super) span: SpanId,
     pub(super) step: usize,
+    /// Whether its server is on this machine.
+    pub(super) local: bool,
     /// At least one; more where redirects were followed.
     hops: Vec<Hop>,
     pub(super) server_timing: Option<Box<str>>,
@@ -58,15 +60,22 @@ impl Trace {
         before - call.waits()
     }
 
+    /// How long after a request's first byte was sent the server span that answers it began, and how long before the
+    /// answer was whole it ended, in nanoseconds; none where they are not both here, or where there were redirects.
+    pub(super) fn gaps(&self, server: &Span) -> Option<(i64, i64)> {
+        let call = self.calls.iter().find(|call| answers(server) && Some(call.span) == server.parent)?;
+        let [hop] = call.hops.as_slice() else { return None };
+        Some((server.start.saturating_sub(hop.start), hop.end().saturating_sub(server.end)))
+    }
+
     /// Takes a request out, with the spans that are its own.
     pub(super) fn take_call(&mut self, span: SpanId) -> Option<(Pending, Vec<Span>)> {
         let at = self.calls.iter().position(|call| call.span == span)?;
         let call = self.calls.swap_remove(at);
-        let places: HashMap<SpanId, usize> = self.spans.iter().enumerate().map(|(at, span)| (span.id, at)).collect();
         let mut mine = Vec::new();
         let mut others = Vec::new();
-        for span in &self.spans {
-            let belongs = match top(span, &self.spans, &places).parent {
+        for (span, top) in self.spans.iter().zip(tops(&self.spans)) {
+            let belongs = match self.spans.get(top).and_then(|top| top.parent) {
                 Some(parent) if parent == call.span => true,
                 Some(parent) if self.calls.iter().any(|other| other.span == parent) => false,
                 // Its way up is broken. Steps follow each other, so time tells whose it is.
@@ -79,17 +88,27 @@ impl Trace {
     }
 }
 
-/// The topmost ancestor that is there, of a span whose ancestors may lead in circles.
-fn top<'a>(span: &'a Span, spans: &'a [Span], places: &HashMap<SpanId, usize>) -> &'a Span {
-    let mut top = span;
-    for _ in 0..spans.len() {
-        let above = top.parent.and_then(|parent| places.get(&parent)).and_then(|at| spans.get(*at));
-        match above {
-            Some(above) => top = above,
-            None => break,
+/// Of each span: its topmost ancestor that is there; for those whose ancestors lead in circles, one of the circle.
+/// Each span is walked over once, however deep they are nested.
+fn tops(spans: &[Span]) -> Vec<usize> {
+    const UNKNOWN: usize = usize::MAX;
+    let places: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(at, span)| (span.id, at)).collect();
+    let mut tops = vec![UNKNOWN; spans.len()];
+    for from in 0..spans.len() {
+        let mut way = Vec::new();
+        let mut at = from;
+        while tops[at] == UNKNOWN {
+            // Where the way comes back to itself, it ends.
+            tops[at] = at;
+            way.push(at);
+            at = spans[at].parent.and_then(|parent| places.get(&parent)).copied().unwrap_or(at);
+        }
+        let top = tops[at];
+        for at in way {
+            tops[at] = top;
         }
     }
-    top
+    tops
 }
 
 // === impl Pending ===
@@ -98,13 +117,13 @@ impl Pending {
     /// A request whose spans may be here already.
     pub(super) fn new(
         span: SpanId,
-        step: usize,
+        (step, local): (usize, bool),
         hops: Vec<Hop>,
         server_timing: Option<Box<str>>,
         spans: &[Span],
     ) -> Self {
         let servers = spans.iter().filter(|known| known.parent == Some(span) && answers(known)).count();
-        Self { span, step, hops, server_timing, servers }
+        Self { span, step, local, hops, server_timing, servers }
     }
 
     /// How many of its answers have no server span yet.
@@ -123,8 +142,7 @@ impl Pending {
         let several = self.hops.len() > 1;
         let mut roots: Vec<&Span> = spans.iter().filter(|span| span.parent == Some(self.span)).collect();
         roots.sort_by_key(|root| root.start);
-        let places: HashMap<SpanId, usize> =
-            if several { spans.iter().enumerate().map(|(at, span)| (span.id, at)).collect() } else { HashMap::new() };
+        let tops = if several { tops(spans) } else { Vec::new() };
         let matched = roots.len() == self.hops.len();
         self.hops.iter().enumerate().map(move |(number, hop)| {
             if !several {
@@ -136,8 +154,11 @@ impl Pending {
                 false => hop.overlaps(root),
             };
             let chosen: Vec<SpanId> = roots.iter().filter(own).map(|root| root.id).collect();
-            let mine = spans.iter().filter(|span| chosen.contains(&top(span, spans, &places).id));
-            (hop, Cow::Owned(mine.copied().collect()))
+            let mine = spans.iter().zip(&tops).filter(|(_, top)| {
+                let top = spans.get(**top);
+                top.is_some_and(|top| chosen.contains(&top.id))
+            });
+            (hop, Cow::Owned(mine.map(|(span, _)| *span).collect()))
         })
     }
 
@@ -152,8 +173,13 @@ impl Hop {
     /// Whether the middle of a span lies within it. Its service's clock is taken as it is.
     fn overlaps(&self, span: &Span) -> bool {
         let middle = span.start / 2 + span.end / 2;
+        middle >= self.start && middle <= self.end()
+    }
+
+    /// When its answer was whole, in nanoseconds since the Unix epoch.
+    fn end(&self) -> i64 {
         let length = i64::try_from(self.timings.duration().as_nanos()).unwrap_or(i64::MAX);
-        middle >= self.start && middle <= self.start.saturating_add(length)
+        self.start.saturating_add(length)
     }
 }
 

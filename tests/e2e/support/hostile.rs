@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     Api,
     /// This status, with an empty body.
     Status(u16),
+    /// This status to so many requests, 200 to all that follow; with an empty body.
+    Later(u16, usize),
     /// This status at these paths, 200 elsewhere.
     StatusAt(&'static str, u16),
     /// Resets the connection before reading.
@@ -219,6 +221,10 @@ fn answer(stream: &mut TcpStream, shared: &Shared, request: &Request) -> io::Res
     match &shared.mode {
         Mode::Api => api(stream, request).map(|()| true),
         Mode::Status(status) => respond(stream, *status, &[], b"").map(|()| true),
+        Mode::Later(status, times) => {
+            let refused = shared.requests.lock().unwrap().len() <= *times;
+            respond(stream, if refused { *status } else { 200 }, &[], b"").map(|()| true)
+        }
         Mode::StatusAt(path, status) if request.path() == *path => respond(stream, *status, &[], b"").map(|()| true),
         Mode::StatusAt(..) => api(stream, request).map(|()| true),
         Mode::ResetMidBody | Mode::Truncated => {

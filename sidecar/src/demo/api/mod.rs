@@ -24,6 +24,7 @@ use deadpool_postgres::Pool;
 use error::ApiError;
 use llm::Llm;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -66,15 +67,19 @@ pub(super) struct Api {
 // === impl Api ===
 
 impl Api {
-    /// Opens the pool and its first connections.
-    pub(super) async fn start(database_url: &str, settings: ApiSettings) -> Result<Self, StoreError> {
+    /// Opens the pool and its first connections. Its spans go to `spans_to`, or where the environment says.
+    pub(super) async fn start(
+        database_url: &str,
+        settings: ApiSettings,
+        spans_to: Option<SocketAddr>,
+    ) -> Result<Self, StoreError> {
         let pool = pool::open(database_url, &settings)?;
         pool::warm(&pool, settings.pool_min).await;
         let reaper = tokio::spawn(pool::reap(pool.clone(), settings.pool_min, settings.pool_idle));
         let nobody = super::store::hash_password(b"")?;
         let (llm, query) = (Llm::new(&settings), settings.query);
         let shared = Shared { pool, tokens: Tokens::default(), llm, waits: Waits::default(), query, nobody };
-        Ok(Self { shared: Arc::new(shared), reaper, telemetry: Some(Telemetry::from_environment()) })
+        Ok(Self { shared: Arc::new(shared), reaper, telemetry: Some(Telemetry::start(spans_to)) })
     }
 
     /// Serves until `stopped` says so or its sender is gone; open requests get `farewell`.
