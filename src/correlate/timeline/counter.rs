@@ -53,12 +53,6 @@ impl Rate {
         }
     }
 
-    /// A change at an instant, as growth per second since the one before; none for the first.
-    pub(super) fn change(&mut self, at: Duration, value: f64) -> Option<f64> {
-        let growth = Counter::change(value)?;
-        self.over(at, growth)
-    }
-
     fn over(&mut self, at: Duration, growth: f64) -> Option<f64> {
         let before = self.at.replace(at)?;
         let seconds = at.saturating_sub(before).as_secs_f64();
@@ -99,9 +93,5 @@ mod tests {
         assert_eq!(rate.whole(s(10), 100.0, None), None);
         assert_eq!(rate.whole(s(12), 110.0, None), Some(5.0));
         assert_eq!(rate.whole(s(12), 110.0, None), None, "no time passed");
-        let mut deltas = Rate::default();
-        assert_eq!(deltas.change(s(1), 4.0), None, "since when?");
-        assert_eq!(deltas.change(s(3), 4.0), Some(2.0));
-        assert_eq!(deltas.change(s(4), -1.0), None);
     }
 }

@@ -12,6 +12,7 @@ mod pool;
 pub mod prometheus;
 mod runtime;
 mod series;
+mod source;
 mod waits;
 
 pub use board::{Board, BoardConfig, SlowStatement, TimelineReport, Told};
@@ -20,4 +21,5 @@ pub use moved::{Candidate, Failing, Moved, moved};
 pub use pool::{PoolGauges, PoolReport, PoolSample, PoolSource, RESOLUTION, WaitReport, WaitSource};
 pub use runtime::{RuntimeFigure, RuntimeReport};
 pub use series::SeriesReport;
+pub use source::{Sources, SourcesPlan, compile};
 pub use waits::waits;
