@@ -34,15 +34,6 @@ fn correlate(plan: &Plan, diagnostics: &mut Diagnostics) {
     if let Some(postgres) = correlate.postgres.as_ref().filter(|postgres| !postgres.url.is_empty()) {
         diagnostics.not_yet(postgres.span, "`correlate.postgres`");
     }
-    if let Some(pool) = &correlate.pool {
-        diagnostics.not_yet(pool.span, "`correlate.pool`");
-    }
-    if let Some(redis) = correlate.redis.as_ref().filter(|redis| !redis.url.is_empty()) {
-        diagnostics.not_yet(redis.span, "`correlate.redis`");
-    }
-    if let Some(endpoint) = correlate.endpoints.iter().find(|endpoint| !endpoint.url.is_empty()) {
-        diagnostics.not_yet(endpoint.span, "`correlate.endpoints`");
-    }
 }
 
 fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {

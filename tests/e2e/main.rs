@@ -34,5 +34,6 @@ mod summary;
 mod support;
 mod tenants;
 mod terminal;
+mod timelines;
 mod undo;
 mod wire;

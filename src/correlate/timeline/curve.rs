@@ -86,7 +86,8 @@ impl Curve {
         if !value.is_finite() {
             return;
         }
-        let point = Point { at, from: at, until: at, mean: value, min: value, max: value, count: 1, gap: Duration::ZERO };
+        let point =
+            Point { at, from: at, until: at, mean: value, min: value, max: value, count: 1, gap: Duration::ZERO };
         match self.points.last_mut() {
             // Said again of the same instant: the later word counts.
             Some(last) if last.at == at && last.count == 1 => *last = point,
@@ -135,10 +136,13 @@ impl Curve {
             all += weight;
         }
         let plain = points.iter().map(|point| point.mean).sum::<f64>() / points.len() as f64;
+        let min = points.iter().map(|point| point.min).reduce(f64::min)?;
+        let max = points.iter().map(|point| point.max).reduce(f64::max)?;
         Some(Level {
-            mean: if all > 0.0 { sum / all } else { plain },
-            min: points.iter().map(|point| point.min).reduce(f64::min)?,
-            max: points.iter().map(|point| point.max).reduce(f64::max)?,
+            // Rounding must not carry a mean beyond what was seen.
+            mean: (if all > 0.0 { sum / all } else { plain }).max(min).min(max),
+            min,
+            max,
             last: points.last()?.mean,
             spacing: self.spacing(window)?,
         })
@@ -321,10 +325,7 @@ mod tests {
         let pool = curve(&[(0, 1.0), (1, 9.0), (2, 10.0), (3, 1.0), (4, 1.0), (5, 10.0), (6, 1.0)]);
         let half = Duration::from_millis(500);
         let found = pool.stretches(window(0, 6), |value| value >= 9.0);
-        assert_eq!(
-            found,
-            [Window { from: half, to: s(2) + half }, Window { from: s(4) + half, to: s(5) + half }],
-        );
+        assert_eq!(found, [Window { from: half, to: s(2) + half }, Window { from: s(4) + half, to: s(5) + half }],);
         assert!(pool.stretches(window(0, 6), |value| value > 10.0).is_empty());
     }
 

@@ -156,7 +156,10 @@ mod tests {
 
     fn failing(values: impl IntoIterator<Item = f64>, bound: f64) -> Failing {
         let values: Vec<f64> = values.into_iter().collect();
-        Failing { bad: values.iter().map(|value| *value >= bound).collect(), values: values.into_iter().map(Some).collect() }
+        Failing {
+            bad: values.iter().map(|value| *value >= bound).collect(),
+            values: values.into_iter().map(Some).collect(),
+        }
     }
 
     /// 60 windows: calm, a spike of 20, calm, with noise.
@@ -225,7 +228,8 @@ mod tests {
         for phi in [0.0, 0.6] {
             let named = (0..200_u64)
                 .filter(|run| {
-                    let metric = failing(noise(60, phi, run * 100).into_iter().map(|value| 100.0 + 30.0 * value), 120.0);
+                    let metric =
+                        failing(noise(60, phi, run * 100).into_iter().map(|value| 100.0 + 30.0 * value), 120.0);
                     let figures: Vec<_> = (1..=10)
                         .map(|n| {
                             let noise = noise(60, phi, run * 100 + n).into_iter();

@@ -82,7 +82,11 @@ impl PoolMetrics {
             Figure::WaitSum | Figure::WaitCount => {
                 let MetricValue::Sum { value, .. } = point.value else { return None };
                 let series = series(point, &pool);
-                if figure == Figure::WaitSum { self.sums.sum(&series, value) } else { self.sums.count(&series, value) }
+                if figure == Figure::WaitSum {
+                    self.sums.sum(&series, value)
+                } else {
+                    self.sums.count(&series, value)
+                }
                 return Some(PoolNews::MeanWait(self.sums.mean()));
             }
             Figure::Used | Figure::Max | Figure::Pending => {}
@@ -107,9 +111,9 @@ impl PoolMetrics {
         level.take(&point.value);
         let of_pool = || self.instances.iter().filter(|((name, _), instance)| *name == pool && !instance.is_silent(at));
         let sum = |of: fn(&Instance) -> Option<f64>| {
-            of_pool().filter_map(|(_, instance)| of(instance)).fold(None, |sum: Option<f64>, value| {
-                Some(sum.unwrap_or(0.0) + value)
-            })
+            of_pool()
+                .filter_map(|(_, instance)| of(instance))
+                .fold(None, |sum: Option<f64>, value| Some(sum.unwrap_or(0.0) + value))
         };
         let mut sample = PoolSample::default();
         // Only the figure that was told is a sample: the others are as old as they were.
@@ -136,7 +140,9 @@ impl Instance {
 impl Level {
     fn take(&mut self, value: &MetricValue) {
         match value {
-            MetricValue::Gauge(level) | MetricValue::Sum { value: level, cumulative: true, .. } => self.0 = Some(*level),
+            MetricValue::Gauge(level) | MetricValue::Sum { value: level, cumulative: true, .. } => {
+                self.0 = Some(*level)
+            }
             // Nobody uses fewer than none: where changes say so, the beginning was missed.
             MetricValue::Sum { value: change, .. } => self.0 = Some((self.0.unwrap_or(0.0) + change).max(0.0)),
             MetricValue::Histogram { .. } => {}
@@ -215,7 +221,11 @@ mod tests {
             ("db.sql.connection.open", [("status", "inuse")]),
         ] {
             let mut metrics = PoolMetrics::default();
-            assert_eq!(told(metrics.take(&point(name, "", &attributes, gauge.clone()), s(1))).used, Some(3.0), "{name}");
+            assert_eq!(
+                told(metrics.take(&point(name, "", &attributes, gauge.clone()), s(1))).used,
+                Some(3.0),
+                "{name}"
+            );
             let idle = [(attributes[0].0, "idle")];
             assert_eq!(metrics.take(&point(name, "", &idle, gauge.clone()), s(1)), None, "{name}");
         }
@@ -235,7 +245,8 @@ mod tests {
         let mut sums = Vec::new();
         for at in 0..20 {
             metrics.take(&used("a", 2.0), s(at));
-            let second = if at < 5 { metrics.take(&used("b", 3.0), s(at)) } else { metrics.take(&used("a", 2.0), s(at)) };
+            let second =
+                if at < 5 { metrics.take(&used("b", 3.0), s(at)) } else { metrics.take(&used("a", 2.0), s(at)) };
             sums.push(told(second).used.unwrap());
         }
         assert_eq!(sums[4], 5.0);

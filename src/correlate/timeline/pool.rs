@@ -201,14 +201,10 @@ impl PoolTimeline {
         Some((at, PoolGauges { utilization, used: Some(used), pending }))
     }
 
-    /// Waits in ms that ended in a part of the load, or in all of it.
-    #[must_use]
-    pub(super) fn waits(&self, part: Option<&crate::measure::Part>) -> Histogram {
+    /// Waits in ms: all of the load's, and over its time.
+    pub(super) const fn waits_over_time(&self) -> (&Histogram, &Timeline) {
         let (waits, _) = self.known_waits();
-        let Some(part) = part else { return waits.all.clone() };
-        let mut sum = Histogram::new();
-        waits.over_time.histograms(part).for_each(|bin| sum.merge(bin));
-        sum
+        (&waits.all, &waits.over_time)
     }
 
     /// The curves, by what they show: utilization, used, pending.
@@ -288,9 +284,7 @@ impl PoolTimeline {
         let rank = |source: PoolSource, level: &Level| (level.spacing > RESOLUTION, source);
         let seen: Vec<_> = seen.collect();
         let best = seen.iter().map(|(key, _, level)| rank(key.0, level)).min()?;
-        let busiest = |pool: &Pool, source| {
-            self.utilization(source, pool, window).map_or(-1.0, |level| level.mean)
-        };
+        let busiest = |pool: &Pool, source| self.utilization(source, pool, window).map_or(-1.0, |level| level.mean);
         let of_best = seen.into_iter().filter(|(key, _, level)| rank(key.0, level) == best);
         let chosen = of_best.max_by(|(key, one, _), (other_key, other, _)| {
             busiest(one, key.0).total_cmp(&busiest(other, other_key.0))
@@ -398,7 +392,11 @@ mod tests {
 
     const LOAD: Window = Window { from: s(10), to: s(20) };
 
-    fn sample(max: impl Into<Option<f64>>, used: impl Into<Option<f64>>, pending: impl Into<Option<f64>>) -> PoolSample {
+    fn sample(
+        max: impl Into<Option<f64>>,
+        used: impl Into<Option<f64>>,
+        pending: impl Into<Option<f64>>,
+    ) -> PoolSample {
         PoolSample { max: max.into(), used: used.into(), pending: pending.into() }
     }
 
@@ -510,7 +508,7 @@ mod tests {
         pools.waited(WaitSource::Metric, s(2), 10.0, 100);
         let told = pools.report(LOAD).unwrap().wait.unwrap();
         assert_eq!((told.source, told.count), (WaitSource::Metric, 100));
-        assert_eq!(pools.waits(Some(&(s(0)..s(1)))).count(), 0);
-        assert_eq!(pools.waits(None).count(), 100);
+        let (all, over_time) = pools.waits_over_time();
+        assert_eq!((all.count(), over_time.count(&(s(0)..s(1)))), (100, 0));
     }
 }

@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn what_is_no_sample_is_passed_over() {
-        for line in ["", "#", "x", "x{", "x{a}", "x{a=}", "x{a=\"b} 1", "x{a=\"b\" c=\"d\"} 1", "9x 1", "x one", "{} 1"] {
+        for line in ["", "#", "x", "x{", "x{a}", "x{a=}", "x{a=\"b} 1", "x{a=\"b\" c=\"d\"} 1", "9x 1", "x one", "{} 1"]
+        {
             assert_eq!(samples(line).count(), 0, "{line:?}");
         }
         assert_eq!(samples("x{a=\"}\nfine 1").count(), 1);

@@ -1,7 +1,7 @@
 //! From the section `correlate` to what is polled, with every problem at once.
 
-use super::super::board::BoardConfig;
 use super::super::prometheus::Pick;
+use super::super::timelines::TimelinesConfig;
 use super::fetch::Target;
 use super::json::{JsonFigures, JsonPlan};
 use super::redis::RedisPlan;
@@ -19,7 +19,7 @@ pub struct SourcesPlan {
     pub(super) scrape: Option<ScrapePlan>,
     pub(super) redis: Option<RedisPlan>,
     /// How the timelines are set up.
-    pub board: BoardConfig,
+    pub timelines: TimelinesConfig,
     /// Whether something tells of the pool.
     pub sees_pool: bool,
 }
@@ -71,7 +71,7 @@ pub fn compile(plan: &Plan, diagnostics: &mut Diagnostics) -> Option<SourcesPlan
         || scrape.is_some()
         || json.iter().any(|json| matches!(json.figures, JsonFigures::Pool { .. }))
         || section.postgres.as_ref().is_some_and(|postgres| !postgres.url.trim().is_empty());
-    Some(SourcesPlan { json, scrape, redis, board: BoardConfig { pool_metrics, pool_max }, sees_pool })
+    Some(SourcesPlan { json, scrape, redis, timelines: TimelinesConfig { pool_metrics, pool_max }, sees_pool })
 }
 
 struct Compiler<'a> {
@@ -161,9 +161,8 @@ impl Compiler<'_> {
     fn target(&self, method: Method, url: Url) -> Target {
         let base = self.plan.base_url.as_ref().and_then(|base| Url::parse(base.trim()).ok());
         let own = base.is_some_and(|base| base.origin() == url.origin());
-        let fixed = |(name, value): &(Text, Text)| {
-            (!value.contains("{{")).then(|| (name.value.clone(), value.value.clone()))
-        };
+        let fixed =
+            |(name, value): &(Text, Text)| (!value.contains("{{")).then(|| (name.value.clone(), value.value.clone()));
         let headers: Vec<_> = if own { self.plan.http.headers.iter().filter_map(fixed).collect() } else { Vec::new() };
         Target::new(method, url, &headers)
     }

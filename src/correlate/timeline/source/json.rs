@@ -1,7 +1,7 @@
 //! Figures out of a JSON endpoint: the pool's, or any others.
 
-use super::super::board::Told;
 use super::super::pool::{PoolSample, PoolSource};
+use super::super::timelines::Told;
 use super::fetch::{Fetch, Target, Trouble};
 use super::poll::Source;
 use serde_json::Value;

@@ -12,7 +12,7 @@ mod scrape;
 
 pub use compile::{SourcesPlan, compile};
 
-use super::board::Told;
+use super::timelines::Told;
 use json::Json;
 use poll::poll;
 use redis::Redis;

@@ -1,6 +1,6 @@
 //! Looks again and again, one look at a time.
 
-use super::super::board::Told;
+use super::super::timelines::Told;
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;

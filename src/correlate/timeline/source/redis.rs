@@ -1,7 +1,7 @@
 //! Redis over time: how long it takes to answer, how often it has what it is asked for, how full it is.
 
-use super::super::board::Told;
 use super::super::counter::{Counter, Rate};
+use super::super::timelines::Told;
 use super::poll::Source;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, InfoDict, cmd};

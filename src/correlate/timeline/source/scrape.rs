@@ -1,8 +1,8 @@
 //! The pool out of Prometheus' text: OpenTelemetry's names in Prometheus' spelling, or those of the plan.
 
-use super::super::board::Told;
 use super::super::pool::{PoolSample, PoolSource};
 use super::super::prometheus::{Pick, Sample, samples};
+use super::super::timelines::Told;
 use super::fetch::{Fetch, Target, Trouble};
 use super::poll::Source;
 use std::time::Duration;

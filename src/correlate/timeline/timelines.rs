@@ -8,7 +8,7 @@ use super::pool::{PoolGauges, PoolReport, PoolSample, PoolSource, PoolTimeline, 
 use super::runtime::{RuntimeReport, RuntimeTimeline};
 use super::series::{SeriesReport, SeriesTimeline};
 use crate::correlate::MetricPoint;
-use crate::measure::{Histogram, WallClock};
+use crate::measure::{Histogram, Part, Timeline, WallClock};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ pub struct SlowStatement {
 
 /// Which metrics of the API are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoardConfig {
+pub struct TimelinesConfig {
     /// Whether the pool's are.
     pub pool_metrics: bool,
     /// The pool's size, where no source knows it.
@@ -66,8 +66,8 @@ pub struct BoardConfig {
 
 /// All timelines.
 #[derive(Debug)]
-pub struct Board {
-    config: BoardConfig,
+pub struct Timelines {
+    config: TimelinesConfig,
     epoch: Instant,
     clock: WallClock,
     /// When the load began; before it waits are not of the load.
@@ -103,12 +103,12 @@ const MOST_SERVICES: usize = 512;
 /// The most notes.
 const MOST_NOTES: usize = 16;
 
-// === impl Board ===
+// === impl Timelines ===
 
-impl Board {
+impl Timelines {
     /// Nothing told yet. Both clocks begin with `epoch`.
     #[must_use]
-    pub fn new(config: BoardConfig, epoch: Instant, clock: WallClock) -> Self {
+    pub fn new(config: TimelinesConfig, epoch: Instant, clock: WallClock) -> Self {
         Self {
             config,
             epoch,
@@ -180,7 +180,7 @@ impl Board {
 
     /// The pool's gauges as means over the load so far, or over a part of it (from the load's start).
     #[must_use]
-    pub fn pool_means(&self, part: Option<&crate::measure::Part>) -> PoolGauges {
+    pub fn pool_means(&self, part: Option<&Part>) -> PoolGauges {
         let (Some(window), Some(load)) = (self.window(), self.load) else { return PoolGauges::default() };
         let window = match part {
             None => window,
@@ -193,10 +193,10 @@ impl Board {
         self.pool.means(window)
     }
 
-    /// Waits for a connection in ms that ended in the load, or in a part of it (from the load's start).
+    /// Waits for a connection in ms: all of the load's, and over its time.
     #[must_use]
-    pub fn pool_waits(&self, part: Option<&crate::measure::Part>) -> Histogram {
-        self.pool.waits(part)
+    pub const fn waits_over_time(&self) -> (&Histogram, &Timeline) {
+        self.pool.waits_over_time()
     }
 
     /// An instant of the load (from its start) on the timelines.
@@ -296,13 +296,13 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn board(epoch: Instant) -> Board {
+    fn timelines(epoch: Instant) -> Timelines {
         let clock = WallClock::new(epoch, s(1_000));
-        let mut board = Board::new(BoardConfig { pool_metrics: true, pool_max: Some(10) }, epoch, clock);
-        board.begin(epoch + s(10));
-        board.saw_request(epoch + s(10), epoch + s(12));
-        board.saw_request(epoch + s(12), epoch + s(20));
-        board
+        let mut timelines = Timelines::new(TimelinesConfig { pool_metrics: true, pool_max: Some(10) }, epoch, clock);
+        timelines.begin(epoch + s(10));
+        timelines.saw_request(epoch + s(10), epoch + s(12));
+        timelines.saw_request(epoch + s(12), epoch + s(20));
+        timelines
     }
 
     fn used(at_unix: u64, value: f64) -> MetricPoint {
@@ -319,26 +319,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_load_is_from_the_first_request_to_the_last_answer() {
         let epoch = Instant::now();
-        let mut board = board(epoch);
-        assert_eq!(board.window(), Some(Window { from: s(10), to: s(20) }));
+        let mut timelines = timelines(epoch);
+        assert_eq!(timelines.window(), Some(Window { from: s(10), to: s(20) }));
         for at in 0..30 {
-            let sample = PoolSample { used: Some(if (10..=20).contains(&at) { 5.0 } else { 0.0 }), ..PoolSample::default() };
-            board.take(Told::Pool { source: PoolSource::Http, at: epoch + s(at), sample });
+            let sample =
+                PoolSample { used: Some(if (10..=20).contains(&at) { 5.0 } else { 0.0 }), ..PoolSample::default() };
+            timelines.take(Told::Pool { source: PoolSource::Http, at: epoch + s(at), sample });
         }
-        let pool = board.report().pool.unwrap();
+        let pool = timelines.report().pool.unwrap();
         assert_eq!((pool.utilization, pool.max), (Some(0.5), Some(10.0)));
-        assert_eq!(board.pool_means(Some(&(s(0)..s(3)))).used, Some(5.0));
-        assert_eq!(board.pool_now(Some(s(29))), None);
+        assert_eq!(timelines.pool_means(Some(&(s(0)..s(3)))).used, Some(5.0));
+        assert_eq!(timelines.pool_now(Some(s(29))), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_service_whose_clock_is_wrong_and_messages_that_come_late_stand_where_they_belong() {
         let epoch = Instant::now();
-        let mut board = board(epoch);
+        let mut timelines = timelines(epoch);
         // Its clock is 500 s ahead. The first message takes no time, the second comes 4 s late.
-        board.take(Told::Metric(used(1_511, 4.0), epoch + s(11)));
-        board.take(Told::Metric(used(1_514, 8.0), epoch + s(18)));
-        let curves = board.curves();
+        timelines.take(Told::Metric(used(1_511, 4.0), epoch + s(11)));
+        timelines.take(Told::Metric(used(1_514, 8.0), epoch + s(18)));
+        let curves = timelines.curves();
         let (_, curve) = curves.iter().find(|(name, _)| name == "pool used").unwrap();
         assert_eq!(curve.latest(), Some((s(14), 8.0)));
     }
@@ -346,17 +347,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waits_of_before_the_load_are_not_its() {
         let epoch = Instant::now();
-        let mut board = board(epoch);
-        board.take(Told::Waits(vec![(epoch + s(5), 900.0), (epoch + s(11), 30.0)]));
-        assert_eq!(board.pool_waits(None).count(), 1);
-        assert_eq!(board.pool_waits(Some(&(s(2)..s(3)))).count(), 0);
+        let mut timelines = timelines(epoch);
+        timelines.take(Told::Waits(vec![(epoch + s(5), 900.0), (epoch + s(11), 30.0)]));
+        let (all, over_time) = timelines.waits_over_time();
+        assert_eq!((all.count(), over_time.count(&(s(0)..s(9))), over_time.count(&(s(2)..s(3)))), (1, 1, 0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn notes_are_told_once() {
-        let mut board = board(Instant::now());
-        (0..3).for_each(|_| board.take(Told::Note("redis is gone".to_owned())));
-        assert_eq!(board.report().notes, ["redis is gone"]);
-        assert!(board.report().pool.is_none() && board.report().series.is_empty());
+        let mut timelines = timelines(Instant::now());
+        (0..3).for_each(|_| timelines.take(Told::Note("redis is gone".to_owned())));
+        assert_eq!(timelines.report().notes, ["redis is gone"]);
+        assert!(timelines.report().pool.is_none() && timelines.report().series.is_empty());
     }
 }
