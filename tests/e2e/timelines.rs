@@ -1,11 +1,13 @@
 //! The pool and its neighbours over the time of the load, as the sample API tells of them.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::api::{self, Own};
 use crate::support::json::{at, number};
+use crate::support::redis::Redis;
 use crate::support::{Ended, Pacecar, PlanFile};
 
 /// Eight who ask for their profile for some seconds, watched through `sources`.
@@ -41,7 +43,8 @@ fn crowded() -> Own {
 }
 
 fn run(plan: &PlanFile, api: &Own, code: i32) -> (Ended, Value) {
-    let run = Pacecar::run(&plan.path()).set("API_URL", &api.url).limit(Duration::from_secs(60));
+    let run = Pacecar::run(&plan.path()).set("API_URL", &api.url).set("DATABASE_URL", &api.database_url);
+    let run = run.limit(Duration::from_secs(60));
     let ended = run.end().expect_code(code);
     let summary = ended.summary();
     (ended, summary)
@@ -77,4 +80,53 @@ fn any_endpoints_figures_are_kept_and_a_dead_source_is_told_once() {
     assert!(summary["pacecar"].get("pool").is_none(), "nobody saw it");
     assert_eq!(ended.stdout.matches("cannot be read").count(), 2, "{ended}");
     assert!(!format!("{ended}").contains("hidden"), "{ended}");
+}
+
+#[test]
+fn the_database_alone_sees_what_is_in_use_and_not_who_waits() {
+    let api = crowded();
+    let sources = "  postgres: { url: \"${DATABASE_URL}\", every: 200ms }\n  pool: { max: 2 }\n";
+    let (ended, summary) = run(&plan(sources, ""), &api, 0);
+    let pool = at(&summary, &["pacecar", "pool"]);
+    assert_eq!(pool["used_is_lower_bound"], true, "{pool:#}");
+    assert!((1.0..=2.0).contains(&number(pool, &["used_peak"])), "{pool:#}");
+    assert!(number(pool, &["utilization"]) > 0.5 && pool.get("pending_peak").is_none(), "{pool:#}");
+    let seen = at(&summary, &["pacecar", "timelines", "postgres"]);
+    assert!(number(seen, &["commits_per_second", "max"]) > 0.0, "{seen:#}");
+    // The sample API's queries sleep.
+    assert!(seen.get("waiting Timeout:PgSleep").is_some(), "{seen:#}");
+    assert!(ended.stdout.contains("at least 2 of 2 in use at most"), "{ended}");
+}
+
+#[test]
+fn redis_tells_its_latency_hit_rate_and_memory() {
+    let (api, redis) = (api::own(&[]), Redis::start(&["--requirepass", "hidden"]));
+    let url = redis.url(0).replace("redis://", "redis://:hidden@");
+    let (ended, summary) = run(&plan(&format!("  redis: {{ url: \"{url}\", every: 200ms }}\n"), ""), &api, 0);
+    let seen = at(&summary, &["pacecar", "timelines", "redis"]);
+    assert!(number(seen, &["ping_ms", "min"]) > 0.0 && number(seen, &["memory_bytes", "min"]) > 1e5, "{seen:#}");
+    assert!(seen.get("hit_rate").is_none(), "nobody asked it for anything: {seen:#}");
+    assert!(!format!("{ended}").contains("hidden"), "{ended}");
+}
+
+#[test]
+fn waits_come_from_the_spans_and_the_sentence_tells_of_the_pool() {
+    let listen = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let exporter = format!("http://{listen}");
+    let api = api::own(&[
+        ("PG_POOL_MAX", "2"),
+        ("PG_QUERY_MS", "50"),
+        ("PG_POOL_CONNECTION_TIMEOUT_MS", "0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &exporter),
+        ("OTEL_BSP_SCHEDULE_DELAY", "200"),
+    ]);
+    let sources = format!("{HTTP}  traces: {{ listen: \"{listen}\" }}\n");
+    let (ended, summary) = run(&plan(&sources, r#"pool_wait: ["med>20"]"#), &api, 0);
+    let stats = api.stats();
+    let measured = number(&stats, &["pool", "waitedMs"]) / number(&stats, &["pool", "waits"]);
+    let told = number(&summary, &["pacecar", "pool", "wait_ms", "avg"]);
+    assert!((told - measured).abs() <= 0.15 * measured, "told {told}, measured {measured}");
+    assert!(number(&summary, &["metrics", "pool_wait", "avg"]) > 20.0);
+    assert!(ended.stdout.contains("waiting for a pool connection; the pool was at 100 % with "), "{ended}");
+    assert!(number(&summary, &["pacecar", "runtime", "pacecar", "cpu_cores"]) > 0.0);
 }

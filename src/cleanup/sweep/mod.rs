@@ -20,9 +20,8 @@ mod rows;
 mod seeds;
 mod session;
 mod tables;
-mod tls;
 
-pub(super) use session::Database;
+pub(super) use crate::postgres::Database;
 
 use super::compile::CleanupPlan;
 use super::outcome::{CleanupOutcome, Refusal};

@@ -35,13 +35,16 @@ pub(crate) fn alone() -> (MutexGuard<'static, ()>, &'static Api) {
 pub(crate) struct Own {
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
+    /// Its database.
+    pub(crate) database_url: String,
     child: Child,
 }
 
 /// Starts one with these variables.
 pub(crate) fn own(environment: &[(&str, &str)]) -> Own {
-    let (child, url) = serve(&postgres::shared().another(), environment);
-    Own { url, child }
+    let database_url = postgres::shared().another();
+    let (child, url) = serve(&database_url, environment);
+    Own { url, database_url, child }
 }
 
 impl Own {

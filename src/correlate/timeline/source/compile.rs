@@ -4,9 +4,11 @@ use super::super::prometheus::Pick;
 use super::super::timelines::TimelinesConfig;
 use super::fetch::Target;
 use super::json::{JsonFigures, JsonPlan};
+use super::postgres::PostgresPlan;
 use super::redis::RedisPlan;
 use super::scrape::ScrapePlan;
 use crate::plan::{CorrelateDocument, Diagnostics, Plan, PoolDocument, PoolFigures, Span, Text};
+use crate::postgres::Database;
 use ::redis::{Client, ConnectionAddr};
 use http::Method;
 use serde_json_path::JsonPath;
@@ -17,6 +19,7 @@ use url::Url;
 pub struct SourcesPlan {
     pub(super) json: Vec<JsonPlan>,
     pub(super) scrape: Option<ScrapePlan>,
+    pub(super) postgres: Option<PostgresPlan>,
     pub(super) redis: Option<RedisPlan>,
     /// How the timelines are set up.
     pub timelines: TimelinesConfig,
@@ -56,6 +59,18 @@ pub fn compile(plan: &Plan, diagnostics: &mut Diagnostics) -> Option<SourcesPlan
         let client = compiler.redis(redis.url.trim(), redis.url.span)?;
         Some(RedisPlan { client, every: redis.every.value })
     });
+    let postgres = section.postgres.as_ref().filter(|postgres| !postgres.url.trim().is_empty());
+    let postgres = postgres.and_then(|postgres| {
+        let Ok(database) = Database::parse(postgres.url.trim()) else {
+            compiler
+                .diagnostics
+                .error(postgres.url.span, "the `url` of correlate.postgres is no connection string")
+                .hint("postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+            return None;
+        };
+        let application_name = postgres.application_name.as_ref().map(|name| name.value.clone());
+        Some(PostgresPlan { database, application_name, every: postgres.every.value })
+    });
     let received = receives(section);
     let pool = section.pool.as_ref();
     // Said nowhere, what comes anyway is taken; `otel: false` is a word.
@@ -70,8 +85,15 @@ pub fn compile(plan: &Plan, diagnostics: &mut Diagnostics) -> Option<SourcesPlan
     let sees_pool = pool_metrics
         || scrape.is_some()
         || json.iter().any(|json| matches!(json.figures, JsonFigures::Pool { .. }))
-        || section.postgres.as_ref().is_some_and(|postgres| !postgres.url.trim().is_empty());
-    Some(SourcesPlan { json, scrape, redis, timelines: TimelinesConfig { pool_metrics, pool_max }, sees_pool })
+        || postgres.is_some();
+    Some(SourcesPlan {
+        json,
+        scrape,
+        postgres,
+        redis,
+        timelines: TimelinesConfig { pool_metrics, pool_max },
+        sees_pool,
+    })
 }
 
 struct Compiler<'a> {

@@ -7,6 +7,7 @@ mod compile;
 mod fetch;
 mod json;
 mod poll;
+mod postgres;
 mod redis;
 mod scrape;
 
@@ -15,6 +16,7 @@ pub use compile::{SourcesPlan, compile};
 use super::timelines::Told;
 use json::Json;
 use poll::poll;
+use postgres::Postgres;
 use redis::Redis;
 use scrape::Scrape;
 use std::time::Duration;
@@ -44,6 +46,9 @@ impl SourcesPlan {
         }
         if let Some(scrape) = &self.scrape {
             tasks.spawn(poll(Scrape::new(scrape), scrape.every, told.clone(), stopped.clone()));
+        }
+        if let Some(postgres) = &self.postgres {
+            tasks.spawn(poll(Postgres::new(postgres), postgres.every, told.clone(), stopped.clone()));
         }
         if let Some(redis) = &self.redis {
             tasks.spawn(poll(Redis::new(redis), redis.every, told.clone(), stopped.clone()));
