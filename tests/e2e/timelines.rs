@@ -12,7 +12,7 @@ use crate::support::{Ended, Pacecar, PlanFile};
 
 /// Eight who ask for their profile for some seconds, watched through `sources`.
 fn plan(sources: &str, thresholds: &str) -> PlanFile {
-    PlanFile::new(&format!(
+    PlanFile::new(format!(
         r#"
 name: watched
 environment: dev
