@@ -26,6 +26,7 @@ mod flags;
 mod guard;
 mod judges;
 mod lifecycle;
+mod node;
 mod plans;
 mod redis;
 mod secrets;
