@@ -181,11 +181,12 @@ fn a_slow_model_is_upstream() {
 fn a_blocked_event_loop_is_the_services_own_and_the_runtime_line_says_so() {
     let knobs = [("BLOCK_LOOP_MS", "200"), ("BLOCK_LOOP_EVERY_MS", "50")];
     let Some((ended, summary, _)) = explained(PROFILE, "executor: constant-vus, duration: 5s", &knobs) else { return };
-    let p95 = band(&summary, "profile", "p95");
-    let part = |name: &str| number(p95, &["parts_ms", name]);
-    // Node starts its spans when the loop turns to the request: what came before looks like the way there.
-    let own = part("app") + part("server_queue");
-    assert!(own > 0.0, "{p95:#}\n{ended}");
+    // The slowest waited for the loop before their handler; what the loop holds up later stands in pg's own spans.
+    let own = ["p95", "p99"].map(|name| {
+        let slow = band(&summary, "profile", name);
+        (number(slow, &["parts_ms", "app"]) + number(slow, &["parts_ms", "server_queue"])) / number(slow, &["total_ms"])
+    });
+    assert!(own.iter().any(|share| *share > 0.1), "{own:?}\n{ended}");
     let blocked = number(&summary, &["pacecar", "runtime", "node", "eventloop_blocked_ms"]);
     assert!(blocked >= 150.0, "{blocked}\n{ended}");
     assert!(ended.stdout.contains("the event loop was blocked for up to"), "{ended}");

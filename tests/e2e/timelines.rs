@@ -130,3 +130,21 @@ fn waits_come_from_the_spans_and_the_sentence_tells_of_the_pool() {
     assert!(ended.stdout.contains("waiting for a pool connection; the pool was at 100 % with "), "{ended}");
     assert!(number(&summary, &["pacecar", "runtime", "pacecar", "cpu_cores"]) > 0.0);
 }
+
+#[test]
+fn a_run_that_fails_in_a_spike_names_what_moved_with_it() {
+    let api = crowded();
+    let plain = plan(HTTP, r#"http_req_duration: ["p(95)<120"]"#);
+    let source = std::fs::read_to_string(plain.path()).expect("the plan");
+    let scenarios = "  calm: { executor: constant-vus, vus: 1, duration: 12s }
+  spike: { executor: constant-vus, vus: 10, duration: 5s, startTime: 3s }";
+    let spike = source.replace("  main: { executor: constant-vus, vus: 8, duration: 4s }", scenarios);
+    let (ended, summary) = run(&PlanFile::new(spike), &api, 99);
+    let moved = at(&summary, &["pacecar", "moved"]);
+    assert_eq!(moved["with"], "http_req_duration", "{moved:#}");
+    let figures = at(moved, &["figures"]).as_array().expect("a list");
+    let pending = figures.iter().find(|figure| figure["name"] == "pool pending");
+    let pending = pending.unwrap_or_else(|| panic!("{moved:#}\n{ended}"));
+    assert!(number(pending, &["bad"]) > number(pending, &["good"]) + 1.0, "{moved:#}");
+    assert!(ended.stdout.contains("what moved with http_req_duration:"), "{ended}");
+}
