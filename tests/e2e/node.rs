@@ -26,6 +26,7 @@ struct Node {
 
 impl Node {
     /// Starts one; none where it cannot be had here.
+    #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
     fn start(exporter: &str, knobs: &[(&str, &str)]) -> Option<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/node-api");
         let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
