@@ -24,7 +24,8 @@ demo-node: ## The same with a Node service in the sample API's place: examples/n
 	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
 
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres and Redis
-	@scripts/ensure.sh rust cc postgres redis
+	@scripts/ensure.sh rust cc postgres redis node
+	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
 
 soak: ## What takes the whole machine: a calm generator is valid in 20 runs, a starved one never (root, quiet machine)

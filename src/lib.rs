@@ -29,6 +29,8 @@ pub mod measure;
 #[cfg(feature = "engine")]
 pub mod plan;
 #[cfg(feature = "engine")]
+mod postgres;
+#[cfg(feature = "engine")]
 pub mod report;
 #[cfg(feature = "engine")]
 pub mod run;

@@ -32,7 +32,8 @@ if (process.env.OTEL_EXPORTER_OTLP_ENDPOINT) {
       new ExpressInstrumentation(),
       // `pg-pool.connect` is the evidence for waiting on the pool: never set `ignoreConnectSpans`.
       new PgInstrumentation({ requireParentSpan: true }),
-      new RuntimeNodeInstrumentation({ monitoringPrecision: 1000 }),
+      // At its default it looks each 10 ms; a delay is told together with that distance.
+      new RuntimeNodeInstrumentation(),
     ],
   });
   sdk.start();

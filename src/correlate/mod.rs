@@ -9,6 +9,7 @@ pub mod otlp;
 mod own_spans;
 mod receiver;
 mod tasks;
+pub mod timeline;
 
 pub use attribution::Part;
 pub use bands::{Band, BandName};

@@ -5,7 +5,7 @@
 
 use super::metric::{BUILT_IN, Metric, Scope};
 use super::selector::{Dynamic, Place, Selector};
-use super::timeline::{Prepared, Timeline, TimelineId};
+use super::timeline::{Part, Prepared, Timeline, TimelineId};
 use crate::plan::{During, MetricKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -507,6 +507,11 @@ impl Cuts {
 // === impl Cut ===
 
 impl Cut {
+    /// The part of the run that is asked for; none is all of it.
+    pub(crate) fn part(&self) -> Option<Part> {
+        self.during.map(|during| during.from..during.to.unwrap_or(Duration::MAX))
+    }
+
     /// Whether a sample that ended `at` (from the run's start) lies in the part of the run that is asked for.
     #[inline]
     pub(crate) fn holds(&self, at: Duration) -> bool {

@@ -15,6 +15,7 @@ pub mod recorder;
 pub mod selector;
 mod starts;
 pub mod stream;
+mod target;
 #[cfg(test)]
 mod tests;
 pub mod threshold;

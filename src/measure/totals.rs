@@ -9,6 +9,7 @@ use super::outcome::FailureKind;
 use super::recorder::{Recorder, Vus};
 use super::selector::Selector;
 use super::starts::Start;
+use super::target::Target;
 use super::timeline::{Timeline, TimelineId};
 use super::trend::Trend;
 use std::sync::Arc;
@@ -18,14 +19,16 @@ use tokio::time::Instant;
 /// What all workers have counted so far.
 #[derive(Clone, Debug)]
 pub struct Totals {
-    layout: Arc<Layout>,
+    pub(crate) layout: Arc<Layout>,
     start: Instant,
     /// For how long pauses held the load up.
     paused: Duration,
-    cells: Cells,
+    pub(crate) cells: Cells,
     vus_now: Vec<Vus>,
     vus: Range,
     vus_max: Range,
+    /// What the target tells of itself.
+    pub(crate) target: Target,
 }
 
 /// The figures of a series.
@@ -95,6 +98,7 @@ impl Totals {
             paused: Duration::ZERO,
             vus: Range::default(),
             vus_max: Range::default(),
+            target: Target::default(),
         }
     }
 
@@ -119,7 +123,8 @@ impl Totals {
         let made = self.vus_now.iter().map(|vus| vus.made).sum::<i64>().max(0) as f64;
         self.vus.set(active, at);
         self.vus_max.set(made, at);
-        for cut in self.layout.cuts.run.iter().filter(|cut| cut.holds(at)) {
+        let of_vus = |metric| metric == MetricId::VUS || metric == MetricId::VUS_MAX;
+        for cut in self.layout.cuts.run.iter().filter(|cut| of_vus(cut.metric) && cut.holds(at)) {
             if let Some(cell) = self.cells.cuts.get_mut(cut.cell) {
                 let value = if cut.metric == MetricId::VUS_MAX { made } else { active };
                 cell.record(value, || at);
@@ -326,8 +331,7 @@ impl Totals {
             Scope::Run if source.places.is_empty() => Reading::Gauge(Range::default()),
             Scope::Run if metric == MetricId::VUS_MAX => Reading::Gauge(self.vus_max),
             Scope::Run => Reading::Gauge(self.vus),
-            Scope::Target if metric == MetricId::POOL_WAIT => Reading::Trend(Box::default()),
-            Scope::Target => Reading::Gauge(Range::default()),
+            Scope::Target => self.target.read(metric),
         })
     }
 

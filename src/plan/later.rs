@@ -8,7 +8,6 @@ use super::document::{Ledger, Plan, When};
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     sections(plan, diagnostics);
-    correlate(plan, diagnostics);
     guard(plan, diagnostics);
     cleanup(plan, diagnostics);
     for output in &plan.outputs {
@@ -25,23 +24,6 @@ fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
         if let Some(node) = section {
             diagnostics.not_yet(node.span, &format!("the section `{name}`"));
         }
-    }
-}
-
-/// What is off, because its `url` is empty, asks for nothing.
-fn correlate(plan: &Plan, diagnostics: &mut Diagnostics) {
-    let Some(correlate) = &plan.later.correlate else { return };
-    if let Some(postgres) = correlate.postgres.as_ref().filter(|postgres| !postgres.url.is_empty()) {
-        diagnostics.not_yet(postgres.span, "`correlate.postgres`");
-    }
-    if let Some(pool) = &correlate.pool {
-        diagnostics.not_yet(pool.span, "`correlate.pool`");
-    }
-    if let Some(redis) = correlate.redis.as_ref().filter(|redis| !redis.url.is_empty()) {
-        diagnostics.not_yet(redis.span, "`correlate.redis`");
-    }
-    if let Some(endpoint) = correlate.endpoints.iter().find(|endpoint| !endpoint.url.is_empty()) {
-        diagnostics.not_yet(endpoint.span, "`correlate.endpoints`");
     }
 }
 

@@ -1,6 +1,7 @@
 //! CORRELATION: what the requests waited for, as one sentence, a table, and JSON.
 
 use super::format;
+use super::timelines::TimelinesReport;
 use crate::correlate::{AttributionReport, Band, BandName, Part};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +12,8 @@ pub struct CorrelationReport {
     pub attribution: Option<AttributionReport>,
     /// What was received; none where nobody listened.
     pub receiver: Option<ReceiverFigures>,
+    /// The pool, the runtime and their neighbours over time; none where nobody watched.
+    pub timelines: Option<TimelinesReport>,
     /// What a person should know of it.
     pub notes: Vec<String>,
 }
@@ -46,7 +49,8 @@ impl CorrelationReport {
     /// Whether there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attribution.is_none() && self.receiver.is_none() && self.notes.is_empty()
+        let quiet = self.attribution.is_none() && self.receiver.is_none() && self.notes.is_empty();
+        quiet && self.timelines.as_ref().is_none_or(TimelinesReport::is_empty)
     }
 
     /// What a person should know first: the largest part of the slowest step.
@@ -60,7 +64,9 @@ impl CorrelationReport {
         let band = [BandName::P95, BandName::P99, BandName::P50].into_iter().find_map(slowest)?;
         let (part, time) = band.largest();
         let (of, total, step, band) = (whole(time), whole(band.total_ms), &band.step, band.band.as_str());
-        Some(format!("at {band}, {of} of {total} ms of {step} {}", waiting(part)))
+        let pool = self.timelines.as_ref().filter(|_| part == Part::PoolWait).and_then(TimelinesReport::pool_clause);
+        let pool = pool.map(|clause| format!("; {clause}")).unwrap_or_default();
+        Some(format!("at {band}, {of} of {total} ms of {step} {}{pool}", waiting(part)))
     }
 
     /// Steps and bands, with the parts that any of them has.
@@ -98,6 +104,7 @@ impl CorrelationReport {
             }
             lines.push(("receiver", format!("{} spans", receiver.spans), more));
         }
+        lines.extend(self.timelines.iter().flat_map(TimelinesReport::lines));
         lines
     }
 
@@ -122,6 +129,7 @@ impl CorrelationReport {
             }
             values.push(("attribution", value));
         }
+        values.extend(self.timelines.iter().flat_map(TimelinesReport::values));
         values
     }
 }
@@ -183,7 +191,12 @@ mod tests {
             band("agent", BandName::P95, 148.25, 54.5),
             band("agent", BandName::P99, 300.0, 54.6),
         ];
-        CorrelationReport { attribution: Some(AttributionReport { counts, bands }), receiver: None, notes: Vec::new() }
+        CorrelationReport {
+            attribution: Some(AttributionReport { counts, bands }),
+            receiver: None,
+            timelines: None,
+            notes: Vec::new(),
+        }
     }
 
     #[test]

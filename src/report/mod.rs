@@ -9,6 +9,7 @@ pub mod result;
 pub mod stats;
 pub mod summary;
 pub mod text;
+mod timelines;
 pub mod verdict;
 
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub(crate) use result::{groups as live_groups, metrics as live_metrics};
 pub use stats::{TrendStatError, TrendStats};
 pub use summary::summary;
 pub use text::{Style, cleanup_text, text};
+pub use timelines::{GeneratorUse, MovedReport, TimelinesReport};
 pub use verdict::{Exit, Verdict};

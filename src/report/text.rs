@@ -343,7 +343,12 @@ impl Page {
             }
             self.line(format_args!("{line}"));
         }
-        for note in &correlation.notes {
+        for moved in correlation.timelines.iter().flat_map(|timelines| timelines.moved_lines()) {
+            let moved = self.paint(&moved, YELLOW);
+            self.line(format_args!("    {moved}"));
+        }
+        let timelines = correlation.timelines.iter().flat_map(|timelines| &timelines.timelines.notes);
+        for note in correlation.notes.iter().chain(timelines) {
             let line = self.paint(&format!("! {note}"), YELLOW);
             self.line(format_args!("    {line}"));
         }

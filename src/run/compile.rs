@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
 use super::redis;
+use super::timelines::{self, TimelinesPlan};
 use super::undo::UndoPlace;
 use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
@@ -27,6 +28,7 @@ pub struct Compiled {
     pub(super) guard: Guard,
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
+    pub(super) timelines: Option<TimelinesPlan>,
     pub(super) redis: Option<RedisPlan>,
     pub(super) undo: Option<UndoPlace>,
     pub(super) client: client::Shared,
@@ -89,6 +91,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
     let program = workflow::compile(&plan, &environment, directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
+    let timelines = timelines::compile(&plan, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -109,6 +112,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         guard,
         cleanup,
         correlation,
+        timelines,
         redis,
         undo: None,
         client: client::Shared::new(client),

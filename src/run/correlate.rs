@@ -4,6 +4,7 @@
 //! the end is the promise: first nothing more is recorded, then what the API still sends is waited for, then the
 //! sockets close, then the collector gets what waits; each has a bound.
 
+use crate::correlate::timeline::Told;
 use crate::correlate::{
     AttributionReport, Bound, Collector, CollectorError, Forwarder, Incoming, Intake, JoinConfig, Joiner, Narrator,
     Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taker, intake, local,
@@ -61,6 +62,8 @@ struct Joining {
     incoming: Option<Incoming>,
     feed: mpsc::Receiver<Batch>,
     linger: Duration,
+    /// Who keeps timelines.
+    ear: Option<mpsc::Sender<Told>>,
 }
 
 /// Handovers that may wait: two a worker are made before it needs one back.
@@ -114,7 +117,13 @@ pub(super) fn compile(
 
 impl CorrelationPlan {
     /// Binds what is named and begins to join what the feed tells.
-    pub(super) async fn start(&self, run: RunId, layout: &Layout) -> Result<(Correlation, Feed), CorrelationError> {
+    /// `ear` hears what timelines are made of.
+    pub(super) async fn start(
+        &self,
+        run: RunId,
+        layout: &Layout,
+        ear: Option<mpsc::Sender<Told>>,
+    ) -> Result<(Correlation, Feed), CorrelationError> {
         let bound = Bound::bind(&self.receiver).await?;
         let forwarder = match &self.collector {
             Some(collector) => Some(Forwarder::start(collector.clone(), run)?),
@@ -146,7 +155,7 @@ impl CorrelationPlan {
         let joiner = Joiner::new(config, layout);
         let (sender, feed) = mpsc::channel(FEED);
         let mut joining = JoinSet::new();
-        joining.spawn(Joining { joiner, narrator, incoming, feed, linger: self.linger }.run());
+        joining.spawn(Joining { joiner, narrator, incoming, feed, linger: self.linger, ear }.run());
         Ok((Correlation { joining, receiver, forwarder }, Feed(sender)))
     }
 }
@@ -182,7 +191,7 @@ impl Correlation {
             notes.push(format!("{lost} of pacecar's own spans were not acknowledged by the collector"));
         }
         let attribution = (attribution.counts.expected > 0).then_some(attribution);
-        CorrelationReport { attribution, receiver, notes }
+        CorrelationReport { attribution, receiver, timelines: None, notes }
     }
 }
 
@@ -224,8 +233,7 @@ impl Joining {
                         for item in batch.drain() {
                             match item {
                                 Intake::Span(span) => self.joiner.span(&span, now),
-                                // No timeline asks for metrics yet.
-                                Intake::Metric(_) => {}
+                                Intake::Metric(point) => self.tell(Told::Metric(point, now)).await,
                             }
                         }
                     }
@@ -234,6 +242,7 @@ impl Joining {
                 _ = ticks.tick() => {
                     tick = tick.wrapping_add(1);
                     self.joiner.tick(Instant::now());
+                    self.tell_waits().await;
                     if let Some(narrator) = self.narrator.as_mut().filter(|_| tick.is_multiple_of(FLUSH_EVERY)) {
                         narrator.flush();
                     }
@@ -246,8 +255,24 @@ impl Joining {
             }
         }
         // Its spans are handed on here, before the forwarder is told to finish.
-        drop(self.narrator);
+        drop(self.narrator.take());
+        self.joiner.close_all();
+        self.tell_waits().await;
         self.joiner.finish()
+    }
+
+    async fn tell_waits(&mut self) {
+        let waits = self.joiner.take_pool_waits();
+        if !waits.is_empty() {
+            self.tell(Told::Waits(waits)).await;
+        }
+    }
+
+    /// There is always somebody who takes it in, until the run is dropped.
+    async fn tell(&self, told: Told) {
+        if let Some(ear) = &self.ear {
+            let _ = ear.send(told).await;
+        }
     }
 }
 

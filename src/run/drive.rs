@@ -12,11 +12,12 @@ use super::handle::Handle;
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::Reporter;
+use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, CleanupPlan, Refusal, RefusalKind, Sweeper};
 use crate::client;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
-use crate::measure::{Layout, Recorder, RecorderHandle, Selector, Totals, Traffic};
+use crate::measure::{Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
 use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
 use std::sync::Arc;
@@ -103,7 +104,8 @@ impl Compiled {
         if !self.admit(&mut findings).await {
             return findings.complete(None);
         }
-        let (correlation, feed) = match self.correlate().await {
+        let mut watch = self.timelines.as_ref().map(TimelinesPlan::start);
+        let (correlation, feed) = match self.correlate(watch.as_ref()).await {
             Ok(correlation) => correlation.unzip(),
             Err((exit, problem)) => {
                 findings.add(exit, problem);
@@ -132,7 +134,7 @@ impl Compiled {
             feed.tell(recorder.take_stream()).await;
         }
         let load = if loaded {
-            self.load(&mut show, feed.as_ref(), &mut findings).await
+            self.load(&mut show, feed.as_ref(), watch.as_ref(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -140,6 +142,9 @@ impl Compiled {
                 used: Used::default(),
             }
         };
+        if let Some(watch) = &mut watch {
+            watch.load_ended().await;
+        }
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         if begun {
@@ -166,11 +171,15 @@ impl Compiled {
             }
             None => None,
         };
+        if let Some(watch) = &mut watch {
+            watch.settle(&mut totals).await;
+        }
 
         let fidelity = self.fidelity(&totals, duration, used);
         let judge = self.judge(&totals, duration, loaded, &mut findings);
-        let failed = self.thresholds.judge(&totals, duration).iter().any(|threshold| threshold.failed());
-        let verdict = Verdict::of(fidelity.valid, failed || judge.failed());
+        let failed = self.thresholds.judge(&totals, duration).into_iter().filter(ThresholdResult::failed);
+        let failed: Vec<_> = failed.map(|threshold| (threshold.metric, threshold.expression)).collect();
+        let verdict = Verdict::of(fidelity.valid, !failed.is_empty() || judge.failed());
         findings.exit(verdict.exit());
         match self.stop.reason() {
             Some(StopReason::Signal) => findings.exit(Exit::Signal),
@@ -182,13 +191,17 @@ impl Compiled {
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
         let mut report = RunReport::collect(meta, &totals, &self.thresholds, &self.trend_stats, judged, cleanup);
         report.correlation = correlation;
+        if let Some((watch, plan)) = watch.as_ref().zip(self.timelines.as_ref()).filter(|_| loaded) {
+            let timelines = watch.report(plan, &totals, duration, used, &failed);
+            report.correlation.get_or_insert_default().timelines = Some(timelines);
+        }
         findings.complete(Some(report))
     }
 
     /// Begins to correlate, where the plan asks for it.
-    async fn correlate(&self) -> Result<Option<(Correlation, Feed)>, (Exit, String)> {
+    async fn correlate(&self, watch: Option<&Watch>) -> Result<Option<(Correlation, Feed)>, (Exit, String)> {
         let Some(plan) = &self.correlation else { return Ok(None) };
-        plan.start(self.run, &self.layout).await.map(Some).map_err(|error| {
+        plan.start(self.run, &self.layout, watch.map(Watch::ear)).await.map(Some).map_err(|error| {
             let exit = match error {
                 CorrelationError::Receiver(_) => Exit::AddressTaken,
                 CorrelationError::Collector(_) => Exit::InvalidPlan,
@@ -214,8 +227,17 @@ impl Compiled {
     }
 
     /// Plays the scenarios on their worker threads, and reports meanwhile.
-    async fn load(&self, show: &mut impl FnMut(&Progress), feed: Option<&Feed>, findings: &mut Findings) -> Load {
+    async fn load(
+        &self,
+        show: &mut impl FnMut(&Progress),
+        feed: Option<&Feed>,
+        watch: Option<&Watch>,
+        findings: &mut Findings,
+    ) -> Load {
         let (start, meter) = (Instant::now(), Meter::start());
+        if let Some(watch) = watch {
+            watch.begin(start);
+        }
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
         let factory = move |context: WorkerContext| vus(&client, &program, context);
         let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
@@ -232,6 +254,7 @@ impl Compiled {
                 control: &self.control,
                 board: &self.board,
                 feed,
+                watch,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {

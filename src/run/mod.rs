@@ -17,6 +17,7 @@ mod redis;
 mod reporter;
 pub mod resources;
 mod settings;
+mod timelines;
 mod undo;
 
 pub use board::{Family, Series, Snapshot, Stage};

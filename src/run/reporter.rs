@@ -5,6 +5,7 @@ use super::board::{Board, Snapshot};
 use super::correlate::Feed;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
+use super::timelines::Watch;
 use crate::load::{self, Control, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub(super) struct Reporter<'a> {
     pub(super) stop: &'a Stop,
     /// Who wants to hear of each thing that happened.
     pub(super) feed: Option<&'a Feed>,
+    /// Who watches the target over time.
+    pub(super) watch: Option<&'a Watch>,
     pub(super) control: &'a Control,
     pub(super) board: &'a Board,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
@@ -53,8 +56,12 @@ impl Reporter<'_> {
                 handover = handovers.receive() => {
                     let Some(mut handover) = handover else { break };
                     self.totals.merge(&handover.recorder);
+                    let stream = handover.recorder.take_stream();
+                    if let Some(watch) = self.watch {
+                        watch.saw(&stream);
+                    }
                     if let Some(feed) = self.feed {
-                        feed.tell(handover.recorder.take_stream()).await;
+                        feed.tell(stream).await;
                     }
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
@@ -68,6 +75,9 @@ impl Reporter<'_> {
                 _ = ticks.tick() => {
                     tick += 1;
                     self.totals.sample_vus();
+                    if let Some(watch) = self.watch {
+                        watch.feed(self.totals);
+                    }
                     recent.sample(self.totals);
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {

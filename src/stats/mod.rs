@@ -9,6 +9,7 @@ pub mod exponential;
 pub mod normal;
 pub mod percentile;
 pub mod proportion;
+pub mod rank;
 pub mod scalability;
 pub mod spacing;
 pub mod steady;

@@ -23,9 +23,8 @@ mod seeds;
 mod session;
 mod standbys;
 mod tables;
-mod tls;
 
-pub(super) use session::Database;
+pub(super) use crate::postgres::Database;
 
 use super::compile::CleanupPlan;
 use super::outcome::{CleanupOutcome, Refusal};

@@ -10,7 +10,7 @@ mod own;
 mod own_address;
 mod queue;
 mod send;
-mod tls;
+pub(in crate::correlate) mod tls;
 mod transport;
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use tokio_rustls::TlsConnector;
 ///
 /// # Errors
 /// [`CollectorError::Variable`] where the file of authorities holds none.
-pub(super) fn connector(certificate: Option<&Path>, protocol: &[u8]) -> Result<TlsConnector, CollectorError> {
+pub(in crate::correlate) fn connector(
+    certificate: Option<&Path>,
+    protocol: &[u8],
+) -> Result<TlsConnector, CollectorError> {
     let refused = |problem| CollectorError::Variable { name: "OTEL_EXPORTER_OTLP_CERTIFICATE".to_owned(), problem };
     let mut roots = RootCertStore::empty();
     match certificate {

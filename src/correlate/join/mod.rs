@@ -13,6 +13,7 @@ mod trace;
 use super::attribution::{Call, Role, Span, attribute, by_server_timing, classify};
 use super::bands::{Band, Bands};
 use super::intake::ServerSpan;
+use super::timeline::waits;
 use crate::measure::{Batch, IterationRecord, Layout, Record, RequestRecord, SiteTags, WallClock};
 use crate::semconv::{Sampling, SpanId, TraceId};
 use clock::ServiceClock;
@@ -58,6 +59,8 @@ pub struct Joiner {
     unjoined: usize,
     counts: JoinCounts,
     last_span: Option<Instant>,
+    /// Waits for a connection of the API's pool in ms, each with the end of its request, until they are taken.
+    pool_waits: Vec<(Instant, f64)>,
 }
 
 /// What was joined, and what was not.
@@ -129,6 +132,7 @@ impl Joiner {
             unjoined: 0,
             counts: JoinCounts::default(),
             last_span: None,
+            pool_waits: Vec::new(),
         }
     }
 
@@ -186,9 +190,9 @@ impl Joiner {
 
     /// Closes what is due.
     pub fn tick(&mut self, now: Instant) {
-        while let Some((_, trace, span)) = self.closing.front().copied().filter(|(due, ..)| *due <= now) {
+        while let Some(closing) = self.closing.front().copied().filter(|(due, ..)| *due <= now) {
             self.closing.pop_front();
-            self.close(trace, span);
+            self.close(closing);
         }
         while let Some((_, id)) = self.forgetting.front().copied().filter(|(due, _)| *due <= now) {
             self.forgetting.pop_front();
@@ -209,12 +213,23 @@ impl Joiner {
         self.counts
     }
 
+    /// Takes the waits for a connection of the pool that came to light since they were last taken: each in ms, with
+    /// the end of its request.
+    pub fn take_pool_waits(&mut self) -> Vec<(Instant, f64)> {
+        std::mem::take(&mut self.pool_waits)
+    }
+
+    /// Closes everything.
+    pub fn close_all(&mut self) {
+        while let Some(closing) = self.closing.pop_front() {
+            self.close(closing);
+        }
+    }
+
     /// Closes everything and reads the bands off.
     #[must_use]
     pub fn finish(mut self) -> AttributionReport {
-        while let Some((_, trace, span)) = self.closing.pop_front() {
-            self.close(trace, span);
-        }
+        self.close_all();
         let left: usize = self.traces.values().map(|trace| trace.spans.len()).sum();
         self.counts.unclaimed += left as u64;
         AttributionReport { counts: self.counts, bands: self.bands.read() }
@@ -268,11 +283,15 @@ impl Joiner {
     }
 
     /// The window of a request closes.
-    fn close(&mut self, id: TraceId, span: SpanId) {
+    fn close(&mut self, (due, id, span): (Instant, TraceId, SpanId)) {
         let Some(trace) = self.traces.get_mut(&id) else { return };
         let Some((call, spans)) = trace.take_call(span) else { return };
         self.unjoined -= call.waits();
         self.held_spans -= spans.len();
+        if self.pool_waits.len() < MOST_CALLS {
+            let ended = due.checked_sub(self.config.linger).unwrap_or(due);
+            self.pool_waits.extend(waits(&spans).map(|ms| (ended, ms)));
+        }
         let (complete, done) = (trace.complete, trace.ended && trace.calls.is_empty());
         for (hop, spans) in call.by_hop(&spans) {
             self.attribute(id, &call, hop, &spans, complete);
@@ -335,8 +354,8 @@ impl Joiner {
             self.forgetting.push_back((now + self.config.linger + HANDOVER, id));
             break;
         }
-        if let Some((_, trace, span)) = self.closing.pop_front() {
-            self.close(trace, span);
+        if let Some(closing) = self.closing.pop_front() {
+            self.close(closing);
         }
     }
 

@@ -7,7 +7,7 @@ mod tests;
 pub use expression::{Aggregation, Expression, ExpressionError, Operator};
 
 use super::layout::{LayoutBuilder, MetricId, SeriesId};
-use super::metric::{Metric, Scope};
+use super::metric::Metric;
 use super::selector::{Selector, SelectorError};
 use super::totals::{Reading, Totals};
 use crate::plan::{Diagnostics, During, MetricKind, Spanned, ThresholdDocument};
@@ -292,10 +292,6 @@ fn read_metric(
         }
         return None;
     };
-    if layout.describe(id).is_some_and(|metric| metric.scope == Scope::Target) {
-        diagnostics.not_yet(span, name);
-        return None;
-    }
     if let Err(tag) = layout.can_meet(id, &selector) {
         let scope = layout.describe(id).map(|metric: &Metric| metric.scope);
         let name = tag.split(':').next().unwrap_or_default();

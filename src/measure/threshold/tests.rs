@@ -136,10 +136,10 @@ fn a_tag_that_nothing_carries_is_a_warning() {
 }
 
 #[test]
-fn what_the_target_tells_is_refused_for_now() {
-    assert!(
-        matches!(&problems("pool_utilization", "value<0.8")[..], [(Severity::Error, text)] if text.contains("not yet"))
-    );
+fn what_the_target_tells_is_a_metric_as_any_other() {
+    assert_eq!(problems("pool_utilization", "value<0.8"), []);
+    assert_eq!(problems("pool_wait", "p(95)<50"), []);
+    assert_eq!(problems("pool_wait", "value<50").len(), 1);
 }
 
 #[test]

@@ -35,27 +35,35 @@ pub(crate) fn alone() -> (MutexGuard<'static, ()>, &'static Api) {
 pub(crate) struct Own {
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
+    /// Its database.
+    pub(crate) database_url: String,
     child: Child,
 }
 
 /// Starts one with these variables.
 pub(crate) fn own(environment: &[(&str, &str)]) -> Own {
-    let (child, url) = serve(&postgres::shared().another(), environment);
-    Own { url, child }
+    let database_url = postgres::shared().another();
+    let (child, url) = serve(&database_url, environment);
+    Own { url, database_url, child }
 }
 
 impl Own {
     /// What it says of itself.
     pub(crate) fn stats(&self) -> Value {
-        let authority = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(authority).expect("the API is there");
-        let request = format!("GET /api/llm/stats HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it takes a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+        stats(&self.url)
     }
+}
+
+/// What an API at this address says of itself.
+pub(crate) fn stats(url: &str) -> Value {
+    let authority = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(authority).expect("the API is there");
+    let request = format!("GET /api/llm/stats HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it takes a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 impl Drop for Own {

@@ -4,7 +4,6 @@
 //! certificates of their own all over, and a plan that works for `psql` must work here.
 //! `verify-ca` and `verify-full` check it.
 
-use crate::cleanup::outcome::RefusalCause;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -27,40 +26,40 @@ pub(super) enum Verify {
 }
 
 /// Makes the connector. `root` is a PEM file of authorities; without one the system's are taken.
-pub(super) fn connector(verify: Verify, root: Option<&str>) -> Result<MakeRustlsConnect, RefusalCause> {
+pub(super) fn connector(verify: Verify, root: Option<&str>) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
     let checked = match verify {
         Verify::Nothing => None,
         Verify::Authority | Verify::Host => Some(
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots(root)?), Arc::clone(&provider))
                 .build()
-                .map_err(|error: VerifierBuilderError| RefusalCause::Tls(error.to_string()))?,
+                .map_err(|error: VerifierBuilderError| error.to_string())?,
         ),
     };
     let verifier = Arc::new(Verifier { checked, host: verify == Verify::Host, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| RefusalCause::Tls(error.to_string()))?
+        .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn roots(file: Option<&str>) -> Result<RootCertStore, RefusalCause> {
+fn roots(file: Option<&str>) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     match file {
         None => {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         Some(file) => {
-            let unreadable = |error: &dyn std::fmt::Display| RefusalCause::Tls(format!("sslrootcert {file}: {error}"));
+            let unreadable = |error: &dyn std::fmt::Display| format!("sslrootcert {file}: {error}");
             for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
                 store.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
             }
         }
     }
-    if store.is_empty() { Err(RefusalCause::Tls("no certificate authorities found".to_owned())) } else { Ok(store) }
+    if store.is_empty() { Err("no certificate authorities found".to_owned()) } else { Ok(store) }
 }
 
 #[derive(Debug)]
