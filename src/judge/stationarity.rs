@@ -81,14 +81,14 @@ impl StationarityReport {
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         let (low, high) = (percent(self.interval.low), percent(self.interval.high));
         let change = format!("over the held load the mean response time changed by {low} to {high}, 95 % sure");
-        match (self.stationary, self.settled) {
+        let began = format!("it began {} of its level off", percent(self.beginning));
+        match (self.stationary, self.settled.map(|settled| settled.as_secs())) {
             (true, _) => format!("yes: {change}"),
+            // Within the first second nothing can be told apart.
+            (false, Some(0)) => format!("no: {began}; {change}"),
             (false, Some(settled)) => {
-                let settled = humantime::format_duration(Duration::from_secs(settled.as_secs()));
-                format!(
-                    "no: it began {} of its level off and settled after {settled}; {change}",
-                    percent(self.beginning)
-                )
+                let settled = humantime::format_duration(Duration::from_secs(settled));
+                format!("no: {began} and settled after {settled}; {change}")
             }
             (false, None) => format!("no: {change}"),
         }
