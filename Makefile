@@ -28,8 +28,9 @@ test: ## Every test: units, documentation, architecture, end to end on a real Po
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
 
-soak: ## What takes the whole machine: a calm generator is valid in 20 runs, a starved one never (root, quiet machine)
-	@scripts/ensure.sh rust cc
+soak: ## What takes the whole machine: a calm generator is valid, a starved one never (root); 200 kills leave nothing
+	@scripts/ensure.sh rust cc postgres
+	PACECAR_SOAK_KILLS=$(or $(SOAK_KILLS),200) cargo test -p pacecar-sidecar --test e2e -- --nocapture --test-threads 1 kills::
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
 
 e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)

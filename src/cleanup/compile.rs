@@ -1,15 +1,19 @@
 //! From the section `cleanup:` to a plan of cleanup, with every problem at once.
 
+use super::lease;
 use super::name::{TableName, column};
 use super::predicate::Predicate;
 use super::sweep::Database;
-use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Keep, Ledger, Root, Severity, Span, When};
+use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Keep, Ledger, Root, Severity, Span, Spanned, When};
 use crate::semconv::RunId;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 /// The most rows of one statement, whatever the plan says: a statement is a transaction.
 const MAX_BATCH: u32 = 50_000;
+
+/// In place of a `url`, which may hold a secret: a connection string that leads nowhere.
+const ELSEWHERE: &str = "postgres://elsewhere.invalid/elsewhere";
 
 /// What cleanup will do, judged as far as text can be.
 #[derive(Clone, Debug)]
@@ -35,6 +39,10 @@ pub struct CleanupPlan {
     pub(super) max_rows: u64,
     pub(super) max_rows_per_second: NonZeroU32,
     pub(super) settle: Duration,
+    /// How long a lease is good for without being renewed.
+    pub(super) lease: Duration,
+    /// The section it was compiled from, without its `url`: what the lease keeps.
+    pub(super) section: CleanupPostgres,
 }
 
 /// One root.
@@ -63,11 +71,27 @@ pub(super) struct KeepPlan {
 // === impl CleanupPlan ===
 
 impl CleanupPlan {
-    /// Only the roots with `{{ run }}`: what `--run ID` takes. None where there is none.
+    /// Whether anything tells one run's data from another's: a root with `{{ run }}`, or the ledger.
     #[must_use]
-    pub fn only_of_its_run(mut self) -> Option<Self> {
-        self.roots.retain(|root| root.predicate.is_per_run());
-        (!self.roots.is_empty()).then_some(self)
+    pub fn tells_runs_apart(&self) -> bool {
+        self.has_ledger() || self.roots.iter().any(|root| root.predicate.is_per_run())
+    }
+
+    /// Whether rows are recorded by run.
+    #[must_use]
+    pub fn has_ledger(&self) -> bool {
+        self.ledger != Ledger::Off
+    }
+
+    /// How long a lease is good for without being renewed.
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// What counts as a run's data, as its lease keeps it.
+    pub(super) fn claim(&self) -> serde_json::Value {
+        lease::claim(&self.section)
     }
 }
 
@@ -110,6 +134,8 @@ pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> 
         max_rows: postgres.max_rows.value,
         max_rows_per_second: pace?,
         settle: section.settle.value,
+        lease: section.lease.value,
+        section: CleanupPostgres { url: Spanned::nowhere(ELSEWHERE.to_owned()), ..postgres.clone() },
     })
 }
 

@@ -12,16 +12,23 @@
 
 mod compile;
 pub mod journal;
+mod lease;
+mod ledger;
 mod name;
 mod outcome;
 mod predicate;
 pub mod redis;
+mod schema;
 mod scope;
+mod scoped;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};
+pub use lease::{Hold, Lease, LeaseKind, LeaseTerms, Left, Reaped, Takes, reap, sweep_everything, sweep_run};
+pub use ledger::{Installed, Ledger, LedgerFacts, LedgerState, Uninstalled};
 pub use name::{NameError, TableName};
 pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause, RefusalKind, TableOutcome};
 pub use predicate::{Predicate, PredicateError};
 pub use scope::{LedgerScope, Scope};
+pub use scoped::{preflight, sweep};
 pub use sweep::{Preflight, Progress, Sweeper, TableShare};

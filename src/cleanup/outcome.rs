@@ -1,5 +1,6 @@
 //! What cleanup found, deleted and left, and why it would not start.
 
+use super::lease::Left;
 use super::name::TableName;
 use super::redis::RedisRefusal;
 use crate::plan::Span;
@@ -103,6 +104,20 @@ pub enum Note {
         table: String,
         /// How many.
         rows: u64,
+    },
+    /// It was the data of these runs, which were killed.
+    OfKilled {
+        /// Their ids.
+        runs: Vec<String>,
+    },
+    /// A root that another live run holds too: the last one out sweeps it.
+    Left {
+        /// The root's table.
+        table: String,
+        /// The other run.
+        run: String,
+        /// Its plan's name.
+        plan: String,
     },
 }
 
@@ -242,6 +257,51 @@ pub enum RefusalCause {
     /// Keys in Redis.
     #[error(transparent)]
     Redis(RedisRefusal),
+    /// A schema of our name, and not ours.
+    #[error("the schema `pacecar` of this database was not made by pacecar")]
+    ForeignSchema,
+    /// No right to make the schema.
+    #[error("this user may not create the schema `pacecar` in this database")]
+    MayNotCreate,
+    /// Somebody sweeps a root that this run would fill, and does not end.
+    #[error("run {run} is still being cleaned up")]
+    BeingSwept {
+        /// The run whose lease says so.
+        run: String,
+    },
+    /// What a lease says cannot be read.
+    #[error("what the lease of run {run} counts as its data cannot be read")]
+    Claim {
+        /// The run.
+        run: String,
+    },
+    /// The ledger came with a copy of another database.
+    #[error("the ledger of this database was copied from another: what it says of tables is wrong here")]
+    CopiedLedger,
+    /// A table whose triggers are not ours to make.
+    #[error("this user does not own {table}, and only its owner can have its rows recorded")]
+    NotOwner {
+        /// The table.
+        table: String,
+    },
+    /// A Postgres that lacks what the ledger asks of it.
+    #[error("the ledger needs Postgres 13 or later, and this is {version}")]
+    TooOld {
+        /// The major version.
+        version: i32,
+    },
+    /// Rows of runs are still there.
+    #[error("{records} rows of runs are still recorded")]
+    Recorded {
+        /// How many.
+        records: u64,
+    },
+    /// A run has not ended.
+    #[error("run {run} has not ended, or was killed and its data was not cleaned up")]
+    Unfinished {
+        /// The run.
+        run: String,
+    },
     /// Rows stay, though nothing that is known keeps them.
     #[error("rows are still there after {rounds} rounds")]
     StillThere {
@@ -268,6 +328,26 @@ impl CleanupOutcome {
     #[must_use]
     pub fn found(&self) -> u64 {
         self.tables.iter().map(|table| table.found).sum()
+    }
+
+    /// Adds what another run's data came to.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for table in other.tables {
+            match self.tables.iter_mut().find(|known| known.name == table.name) {
+                Some(known) => {
+                    known.found += table.found;
+                    known.deleted += table.deleted;
+                    known.remaining += table.remaining;
+                    known.quarantined += table.quarantined;
+                }
+                None => self.tables.push(table),
+            }
+        }
+        self.remaining += other.remaining;
+        self.quarantined += other.quarantined;
+        self.blocked.extend(other.blocked);
+        self.notes.extend(other.notes);
+        self.refused = self.refused.take().or(other.refused);
     }
 
     /// Test rows deleted, over all tables.
@@ -314,6 +394,15 @@ impl Refusal {
             | Cause::Tls(_)
             | Cause::Timeout { .. }
             | Cause::Database { .. }
+            | Cause::ForeignSchema
+            | Cause::MayNotCreate
+            | Cause::BeingSwept { .. }
+            | Cause::Claim { .. }
+            | Cause::CopiedLedger
+            | Cause::NotOwner { .. }
+            | Cause::TooOld { .. }
+            | Cause::Recorded { .. }
+            | Cause::Unfinished { .. }
             | Cause::StillThere { .. } => RefusalKind::Unable,
         }
     }
@@ -355,6 +444,17 @@ impl Refusal {
             Cause::Tls(_) => "look at `sslmode` and `sslrootcert` in `url`",
             Cause::Timeout { .. } => "something may hold a lock, or an index on the predicate's column is missing",
             Cause::Database { .. } => "what it said stands above; run `pacecar cleanup` again when that is mended",
+            Cause::ForeignSchema => "pacecar keeps its leases there: rename the other one, or use another database",
+            Cause::MayNotCreate => {
+                "GRANT CREATE ON DATABASE, or let its owner: CREATE SCHEMA pacecar AUTHORIZATION the_user"
+            }
+            Cause::BeingSwept { .. } => "try again when that is done",
+            Cause::Claim { .. } => "it was written by another version of pacecar: clean up with that one",
+            Cause::CopiedLedger => "pacecar cleanup uninstall PLAN, then pacecar cleanup install PLAN",
+            Cause::NotOwner { .. } => "connect as the owner of the tables",
+            Cause::TooOld { .. } => "leave `ledger` off; roots work with every version",
+            Cause::Recorded { .. } => "pacecar cleanup PLAN deletes them; what stays there is needed by real rows",
+            Cause::Unfinished { .. } => "wait for its end, or: pacecar cleanup --expired PLAN",
             Cause::StillThere { .. } => {
                 "a trigger or new traffic keeps rows there; look, then run `pacecar cleanup` again"
             }
@@ -395,6 +495,13 @@ impl fmt::Display for Blocked {
 
 // === impl Note ===
 
+impl From<Left> for Note {
+    fn from(left: Left) -> Self {
+        let Left { table, run, plan, .. } = left;
+        Self::Left { table, run, plan }
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -406,6 +513,11 @@ impl fmt::Display for Note {
             Self::ForNow { table, rows } => {
                 write!(f, "{rows} test rows of {table} stay for now: a live run holds them, or they are too young")
             }
+            Self::OfKilled { runs } => write!(f, "killed runs had left it: {}", runs.join(", ")),
+            Self::Left { table, run, plan } => write!(
+                f,
+                "{table} is left to run {run} of {plan}, which is live and has the same root: the last one out sweeps"
+            ),
         }
     }
 }

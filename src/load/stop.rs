@@ -32,6 +32,8 @@ pub enum StopReason {
     Threshold,
     /// The control API.
     Control,
+    /// The run's lease was lost: another may begin to delete what it makes.
+    Lease,
     /// The load itself could not go on: the error is in the result of `join`.
     Failure,
 }

@@ -3,7 +3,7 @@
 //! Refused in one place, so that a plan is never half obeyed; a line goes when its part works.
 
 use super::diagnostics::Diagnostics;
-use super::document::{Ledger, Plan, When};
+use super::document::{Plan, When};
 
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
@@ -47,9 +47,5 @@ fn cleanup(plan: &Plan, diagnostics: &mut Diagnostics) {
     }
     if !cleanup.keep_for.value.is_zero() {
         diagnostics.not_yet(cleanup.keep_for.span, "`cleanup.keep_for`");
-    }
-    let Some(postgres) = &cleanup.postgres else { return };
-    if postgres.ledger.value != Ledger::Off {
-        diagnostics.not_yet(postgres.ledger.span, "`cleanup.postgres.ledger`");
     }
 }

@@ -18,7 +18,7 @@ use crate::report::TrendStats;
 use crate::semconv::RunId;
 use crate::workflow::{self, Program};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A run that is ready to be driven.
@@ -31,6 +31,8 @@ pub struct Compiled {
     pub(super) timelines: Option<TimelinesPlan>,
     pub(super) redis: Option<RedisPlan>,
     pub(super) undo: Option<UndoPlace>,
+    /// Of the plan's text, before anything was filled in.
+    pub(super) digest: String,
     pub(super) client: client::Shared,
     pub(super) program: Arc<Program>,
     pub(super) load: LoadPlan,
@@ -54,7 +56,7 @@ pub struct Compiled {
 pub fn compile(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
     let no_cleanup = settings.overrides.no_cleanup;
-    let mut compiled = plan.and_then(|plan| rooms(plan, &source.directory, settings, &mut diagnostics));
+    let mut compiled = plan.and_then(|plan| rooms(plan, source, settings, &mut diagnostics));
     if let Some(compiled) = &mut compiled {
         let never = compiled.plan.cleanup.as_ref().is_some_and(|section| section.when.value == When::Never);
         compiled.undo = Some(UndoPlace::beside(source, no_cleanup || never));
@@ -67,13 +69,13 @@ pub fn check(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnost
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
     let compiled = plan.and_then(|plan| {
         plan::advice::advise(&plan, &mut diagnostics);
-        rooms(plan, &source.directory, settings, &mut diagnostics)
+        rooms(plan, source, settings, &mut diagnostics)
     });
     (compiled.filter(|_| !diagnostics.has_errors()), diagnostics)
 }
 
 /// Every room gets its turn even where one before it found an error, so that all errors are told at once.
-fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     settings.overrides.apply(&mut plan, diagnostics);
     plan::later::refuse(&plan, diagnostics);
     let guard = guard::compile(&plan, diagnostics);
@@ -81,14 +83,14 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         .cleanup
         .as_ref()
         .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
-        .filter(|cleanup| cleanup.when != When::Never);
+        .filter(|cleanup| cleanup.when != When::Never || cleanup.has_ledger());
     let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client;
     client.hosts = Some(guard.host_filter());
     let client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags);
     let environment = workflow::Environment::new(settings.variables.given.clone());
-    let program = workflow::compile(&plan, &environment, directory, settings.run, &mut layout, diagnostics);
+    let program = workflow::compile(&plan, &environment, &source.directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
@@ -115,6 +117,7 @@ fn rooms(mut plan: Plan, directory: &Path, settings: Settings, diagnostics: &mut
         timelines,
         redis,
         undo: None,
+        digest: super::lease::digest(&source.bytes),
         client: client::Shared::new(client),
         program,
         thresholds,
@@ -174,7 +177,8 @@ impl Compiled {
     /// Whether the run deletes what it causes.
     #[must_use]
     pub fn cleans_up(&self) -> bool {
-        self.cleanup.is_some() || self.redis.is_some() || self.program.has_undo()
+        let rows = self.cleanup.as_ref().is_some_and(|cleanup| cleanup.when != When::Never);
+        rows || self.redis.is_some() || self.program.has_undo()
     }
 
     /// The file of the plan's `summary:`, where it names one.

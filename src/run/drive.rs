@@ -9,11 +9,12 @@ use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
+use super::lease::{self, Task, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::Reporter;
 use super::timelines::{TimelinesPlan, Watch};
-use crate::cleanup::{CleanupOutcome, CleanupPlan, Refusal, RefusalKind, Sweeper};
+use crate::cleanup::{self, CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
@@ -22,6 +23,7 @@ use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The time setup gets, and teardown: k6's `setupTimeout` and `teardownTimeout`.
@@ -49,26 +51,22 @@ impl Compiled {
     /// refused it, that is told, too.
     pub async fn give_up(self, exit: Exit, problem: String) -> Completed {
         let mut findings = Findings::default();
-        self.admit(&mut findings).await;
+        self.admit(false, &mut findings).await;
         findings.add(exit, problem);
         findings.complete(None)
     }
 
-    /// Asks the guard and the database. False where the run must not begin.
-    async fn admit(&self, findings: &mut Findings) -> bool {
+    /// Asks the guard and the database. False where the run must not begin. `finish`: what killed runs left is deleted
+    /// before it is asked.
+    async fn admit(&self, finish: bool, findings: &mut Findings) -> bool {
         if let Err(refusal) = self.guard.admit(&self.plan) {
             findings.add(Exit::Refused, format!("refused to start: {refusal}\n    hint: {}", refusal.hint()));
             return false;
         }
         if let Some(cleanup) = &self.cleanup
-            && let Err(refusal) = preflight(cleanup.clone()).await
+            && let Err(refusal) = self.judge_rows(cleanup, finish, findings).await
         {
-            // A run whose traces could not be removed does not begin.
-            let exit = match refusal.kind() {
-                RefusalKind::Invalid => Exit::InvalidPlan,
-                RefusalKind::Guard | RefusalKind::Unable => Exit::Refused,
-            };
-            findings.add(exit, format!("refused to start: cleanup: {}", explain(&refusal)));
+            refused(&refusal, findings);
             return false;
         }
         if let Some((exit, problem)) = self.preflight_redis().await {
@@ -101,7 +99,7 @@ impl Compiled {
             show(progress);
         };
         show(&Progress { phase: Phase::Preflight, ..Progress::default() });
-        if !self.admit(&mut findings).await {
+        if !self.admit(true, &mut findings).await {
             return findings.complete(None);
         }
         let mut watch = self.timelines.as_ref().map(TimelinesPlan::start);
@@ -112,20 +110,34 @@ impl Compiled {
                 return findings.complete(None);
             }
         };
+        let mut tenure = None;
+        if let Some(cleanup) = &self.cleanup {
+            match self.begin(cleanup).await {
+                Ok(begun) => tenure = Some(begun),
+                Err(refusal) => {
+                    refused(&refusal, &mut findings);
+                    return findings.complete(None);
+                }
+            }
+        }
         let journal = match self.open_journal() {
             Ok(journal) => journal,
             Err(error) => {
                 findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {error}\n    hint: it stands beside the plan: make its folder writable"));
+                if let (Some(tenure), Some(cleanup)) = (tenure, &self.cleanup) {
+                    tenure.end(cleanup, self.name(), true, &mut findings).await;
+                }
                 return findings.complete(None);
             }
         };
+        let hold = tenure.as_ref().map(Tenure::hold);
         self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         // Stopped before anything was sent: then nothing is.
         let begun = self.stop.reason().is_none();
-        let ready = begun && self.phase(Phase::Setup, &mut around, &mut findings).await;
+        let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
         if begun {
             self.undo_leftovers(&mut findings).await;
         }
@@ -148,7 +160,7 @@ impl Compiled {
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         if begun {
-            self.phase(Phase::Teardown, &mut around, &mut findings).await;
+            self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
         let Load { mut totals, duration, used } = load;
@@ -161,7 +173,7 @@ impl Compiled {
         self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
-        let cleanup = self.sweep(&mut show, &mut findings).await;
+        let cleanup = self.sweep(tenure, &mut show, &mut findings).await;
         let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
         let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
         let correlation = match correlation {
@@ -273,7 +285,13 @@ impl Compiled {
     }
 
     /// Runs the steps of setup or teardown. Answers whether they went well.
-    async fn phase(&self, phase: Phase, around: &mut Vec<Recorder>, findings: &mut Findings) -> bool {
+    async fn phase(
+        &self,
+        phase: Phase,
+        hold: Option<watch::Receiver<Hold>>,
+        around: &mut Vec<Recorder>,
+        findings: &mut Findings,
+    ) -> bool {
         let setup = phase == Phase::Setup;
         let steps = if setup { &self.plan.setup } else { &self.plan.teardown };
         if steps.is_empty() {
@@ -281,7 +299,7 @@ impl Compiled {
         }
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
         let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || {
-            play_once(client, program, layout, setup)
+            play_once(client, program, layout, setup, hold)
         });
         let what = if setup { "setup" } else { "teardown" };
         let (recorder, outcome) = match played.await {
@@ -303,6 +321,10 @@ impl Compiled {
                 findings.note(format!("teardown failed: {}", chain(&error)));
                 false
             }
+            None if self.stop.reason() == Some(StopReason::Lease) => {
+                findings.note(format!("{what} was cut off: the lease was lost"));
+                false
+            }
             None if setup => {
                 findings.add(Exit::SetupTimeout, format!("setup took longer than {PHASE_TIMEOUT:?}"));
                 false
@@ -315,15 +337,31 @@ impl Compiled {
     }
 
     /// Deletes what the run caused, where the plan says what that is.
-    async fn sweep(&self, show: &mut impl FnMut(&Progress), findings: &mut Findings) -> Option<CleanupReport> {
-        let plan = self.cleanup.clone()?;
+    async fn sweep(
+        &self,
+        tenure: Option<Tenure>,
+        show: &mut impl FnMut(&Progress),
+        findings: &mut Findings,
+    ) -> Option<CleanupReport> {
+        let (plan, tenure) = (self.cleanup.as_ref()?, tenure?);
         show(&Progress { phase: Phase::Cleanup { deleted: 0 }, ..Progress::default() });
-        let outcome = match Sweeper::connect(plan).await {
-            Ok(mut sweeper) => {
-                let tell = |progress: crate::cleanup::Progress| {
+        let task = tenure.settle(plan, findings).await;
+        let outcome = match task {
+            Ok(Task::Sweep(scope)) => {
+                let tell = |progress: cleanup::Progress| {
                     show(&Progress { phase: Phase::Cleanup { deleted: progress.deleted }, ..Progress::default() });
                 };
-                sweeper.sweep(tell).await
+                let outcome = cleanup::sweep(plan, &scope, false, tell).await;
+                tenure.end(plan, self.name(), outcome.refused.is_none(), findings).await;
+                outcome
+            }
+            Ok(Task::Keep) => {
+                tenure.end(plan, self.name(), true, findings).await;
+                return None;
+            }
+            Ok(Task::Reclaim) => {
+                lease::told_of_loss(findings);
+                tenure.reclaim(plan, self.name()).await
             }
             Err(refusal) => {
                 findings.add(
@@ -363,6 +401,7 @@ async fn play_once(
     program: Arc<Program>,
     layout: Arc<Layout>,
     setup: bool,
+    hold: Option<watch::Receiver<Hold>>,
 ) -> (Recorder, Option<Result<(), PhaseError>>) {
     let start = Instant::now();
     let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), start));
@@ -375,13 +414,27 @@ async fn play_once(
             program.teardown(service, recorder.clone(), traffic).await
         }
     };
-    let outcome = tokio::time::timeout(PHASE_TIMEOUT, steps).await.ok();
+    let lost = async {
+        match hold {
+            Some(hold) => lease::lost(hold).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = lost => None,
+        outcome = tokio::time::timeout(PHASE_TIMEOUT, steps) => outcome.ok(),
+    };
     (recorder.swap(Recorder::new(layout, start)), outcome)
 }
 
-/// Proves before the first request that what a run will cause could be deleted.
-async fn preflight(plan: CleanupPlan) -> Result<(), Refusal> {
-    Sweeper::connect(plan).await?.preflight().await.map(|_| ())
+/// A run whose traces could not be removed does not begin.
+fn refused(refusal: &Refusal, findings: &mut Findings) {
+    let exit = match refusal.kind() {
+        RefusalKind::Invalid => Exit::InvalidPlan,
+        RefusalKind::Guard | RefusalKind::Unable => Exit::Refused,
+    };
+    findings.add(exit, format!("refused to start: cleanup: {}", explain(refusal)));
 }
 
 /// A refusal of cleanup with what is behind it and what to do, in two lines.

@@ -9,6 +9,7 @@ mod correlate;
 mod drive;
 mod fidelity;
 mod handle;
+pub mod lease;
 mod local;
 mod overrides;
 mod progress;

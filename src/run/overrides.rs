@@ -1,6 +1,6 @@
 //! What flags change about a plan, applied before anything is compiled.
 
-use crate::plan::{Diagnostics, Executor, Plan, Scenario, Span, Spanned, Stage, ThresholdDocument};
+use crate::plan::{Diagnostics, Executor, Plan, Scenario, Span, Spanned, Stage, ThresholdDocument, When};
 use std::time::Duration;
 
 /// What flags change about a plan. The default changes nothing.
@@ -53,7 +53,11 @@ impl Overrides {
             plan.thresholds.extend(self.thresholds.iter().cloned());
         }
         if self.no_cleanup {
-            plan.cleanup = None;
+            // With a ledger the lease and the records are written all the same.
+            plan.cleanup = plan.cleanup.take().filter(super::lease::has_ledger);
+            if let Some(cleanup) = &mut plan.cleanup {
+                cleanup.when.value = When::Never;
+            }
         }
     }
 

@@ -81,7 +81,8 @@ fn a_demo_that_is_left_at_once_leaves_nothing_and_says_so() {
     wait_for(folder.path(), "postgres.log");
     // The prompts of the plan are written just before the run begins.
     wait_for(folder.path(), "prompts.json");
-    thread::sleep(Duration::from_secs(1));
+    // In the middle of it: before its first request it would end at the first signal.
+    thread::sleep(Duration::from_secs(3));
     running.signal(Signal::INT);
     thread::sleep(Duration::from_millis(100));
     running.signal(Signal::INT);

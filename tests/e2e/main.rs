@@ -25,6 +25,8 @@ mod fidelity;
 mod flags;
 mod guard;
 mod judges;
+mod kills;
+mod ledger;
 mod lifecycle;
 mod node;
 mod plans;

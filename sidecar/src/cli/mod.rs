@@ -55,6 +55,8 @@ const CLEANUP_HELP: &str = "\
 Examples:
   pacecar cleanup --dry-run plan.yaml    what would go: nothing is deleted
   pacecar cleanup plan.yaml              all that the plan's roots match goes, whoever made it
+  pacecar cleanup --expired plan.yaml    what killed runs left goes
+  pacecar cleanup install plan.yaml      the ledger: which run inserted which row, recorded by triggers
 
 Exits with 0 where nothing is left, and with 122 where something may be.";
 
@@ -144,7 +146,7 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = false)]
 pub(crate) struct CleanupArgs {
-    /// The plan, or - for standard input. `install PLAN` and `uninstall PLAN` are for the row ledger (not yet)
+    /// The plan, or - for standard input. `install PLAN` and `uninstall PLAN` are for the row ledger
     #[arg(value_name = "PLAN", required = true, num_args = 1..=2)]
     pub(crate) words: Vec<PathBuf>,
     /// All that the roots match, whoever made it: the default
@@ -153,7 +155,7 @@ pub(crate) struct CleanupArgs {
     /// What this run left (16 hex digits)
     #[arg(long, value_name = "ID", hide_env = true, env = "PACECAR_RUN", conflicts_with_all = ["all", "expired"])]
     pub(crate) run: Option<String>,
-    /// What runs of this plan's name left whose lease ran out (not yet)
+    /// What runs of this plan's name left whose lease ran out
     #[arg(long, hide_env = true, env = "PACECAR_EXPIRED", conflicts_with = "all", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) expired: bool,
     /// Print the same table; delete nothing, create nothing

@@ -1,12 +1,14 @@
 //! `pacecar cleanup`: finds and deletes the test data that a plan declares.
 
+use super::ledger;
 use super::plan::{self, PlanFile};
+use super::rows::{self, Rows, Task};
 use crate::cli::CleanupArgs;
 use crate::signals::StopSignals;
 use crate::{logging, output};
 use pacecar::cleanup::redis::{self, RedisPlan};
-use pacecar::cleanup::{self, CleanupOutcome, CleanupPlan, RefusalKind, Sweeper};
-use pacecar::plan::{Diagnostics, Plan, Span};
+use pacecar::cleanup::{self, CleanupOutcome, Note, Refusal, RefusalKind};
+use pacecar::plan::{CleanupRedis, Diagnostics, Plan, Span};
 use pacecar::report::{self, CleanupReport, Exit, Style};
 use pacecar::run::{self, Compiled, Leftovers, Settings, Source, Undone, explain};
 use pacecar::semconv::RunId;
@@ -14,29 +16,23 @@ use std::path::Path;
 
 /// What a plan's cleanup is about; at least one of them.
 struct Parts {
-    rows: Option<CleanupPlan>,
+    rows: Option<Rows>,
     keys: Option<RedisPlan>,
+    /// What the keys were compiled from.
+    patterns: Option<CleanupRedis>,
     /// Where a step has an `undo`: what killed runs left, and, where that is something, what undoes it.
     undo: Option<(Leftovers, Option<Box<Compiled>>)>,
 }
 
 pub(crate) async fn execute(args: CleanupArgs) -> Exit {
-    let plan_file = match args.words.as_slice() {
-        [plan] => plan.as_path(),
-        [verb, _] if [Path::new("install"), Path::new("uninstall")].contains(&verb.as_path()) => {
-            output::error(&format!("cleanup {}: the row ledger: not yet", verb.display()));
-            return Exit::InvalidPlan;
-        }
-        _ => {
-            output::error("cleanup takes one plan: pacecar cleanup PLAN");
+    let (task, file) = match task(&args) {
+        Ok(task) => task,
+        Err(problem) => {
+            output::error(&problem);
             return Exit::InvalidPlan;
         }
     };
-    if args.expired {
-        output::error("cleanup --expired: leases: not yet. Without a selection all that the roots match is deleted");
-        return Exit::InvalidPlan;
-    }
-    let compiled = match compile(plan_file, &args) {
+    let compiled = match compile(file, task, &args) {
         Ok(compiled) => compiled,
         Err(exit) => return exit,
     };
@@ -47,26 +43,64 @@ pub(crate) async fn execute(args: CleanupArgs) -> Exit {
             return Exit::CleanupUnfinished;
         }
     };
-    let outcomes = tokio::select! {
-        outcomes = sweep_all(compiled, args.dry_run) => outcomes,
-        () = signals.next() => {
-            output::error("stopped by a signal: test data may be left; run the same command again");
-            return Exit::CleanupUnfinished;
+    let work = async {
+        match (task, compiled.rows) {
+            (Task::Install, Some(rows)) => ledger::install(rows.plan).await,
+            (Task::Uninstall, Some(rows)) => ledger::uninstall(rows.plan).await,
+            (_, rows) => {
+                let (outcomes, undone) = sweep_all(Parts { rows, ..compiled }, task, args.dry_run).await;
+                tell(&outcomes, undone, &args)
+            }
         }
     };
-    let (outcomes, undone) = outcomes;
-    tell(&outcomes, undone, &args)
+    tokio::select! {
+        exit = work => exit,
+        () = signals.next() => {
+            output::error("stopped by a signal: test data may be left; run the same command again");
+            Exit::CleanupUnfinished
+        }
+    }
+}
+
+/// What the words and flags ask for, and of which plan.
+fn task(args: &CleanupArgs) -> Result<(Task, &Path), String> {
+    let verb = |verb: &Path| match verb.to_str() {
+        Some("install") => Some(Task::Install),
+        Some("uninstall") => Some(Task::Uninstall),
+        _ => None,
+    };
+    let one_plan = "cleanup takes one plan: pacecar cleanup PLAN";
+    match args.words.as_slice() {
+        [only] if verb(only).is_some() => {
+            Err(format!("cleanup {0} takes a plan: pacecar cleanup {0} PLAN", only.display()))
+        }
+        [plan] => match &args.run {
+            Some(run) => match run.parse() {
+                Ok(run) => Ok((Task::Run(run), plan)),
+                Err(error) => Err(format!("--run: a run id is 16 hex digits: {error}")),
+            },
+            None => Ok((if args.expired { Task::Expired } else { Task::All }, plan)),
+        },
+        [first, plan] => {
+            let task = verb(first).ok_or(one_plan)?;
+            let selected = args.all || args.run.is_some() || args.expired || args.dry_run;
+            if selected || args.summary_export.is_some() {
+                return Err(format!("cleanup {} takes a plan and -e, nothing else", first.display()));
+            }
+            Ok((task, plan))
+        }
+        _ => Err(one_plan.to_owned()),
+    }
 }
 
 /// The plan's cleanup, narrowed to what was selected.
-fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
+fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
     let invalid = |problem: &str| {
         output::error(problem);
         Exit::InvalidPlan
     };
     let variables = plan::variables(&args.env).map_err(|problem| invalid(&problem))?;
-    let run = args.run.as_deref().map(str::parse::<RunId>).transpose();
-    let run = run.map_err(|error| invalid(&format!("--run: a run id is 16 hex digits: {error}")))?;
+    let run = if let Task::Run(run) = task { Some(run) } else { None };
     let PlanFile::Read(source) = plan::read(file) else { return Err(Exit::InvalidPlan) };
     let (plan, mut diagnostics) = pacecar::plan::read(&source.name, &source.bytes, &variables);
     let settings = Settings::new(run.unwrap_or_else(super::new_run_id), variables);
@@ -75,9 +109,13 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
     let compiled = match section {
         Some(section) => {
             let id = run.unwrap_or_else(super::new_run_id);
-            let rows = cleanup::compile(section, id, &mut diagnostics);
+            let rows = cleanup::compile(section, id, &mut diagnostics).map(|compiled| Rows {
+                plan: compiled,
+                name: plan.as_ref().map(|plan| plan.name.value.clone()).unwrap_or_default(),
+                digest: run::lease::digest(&source.bytes),
+            });
             let keys = section.redis.as_ref().and_then(|keys| redis::compile(keys, id, &mut diagnostics));
-            let parts = Parts { rows, keys, undo: undo.take() };
+            let parts = Parts { rows, keys, patterns: section.redis.clone(), undo: undo.take() };
             if parts.is_empty() && !diagnostics.has_errors() {
                 diagnostics
                     .error(section.span, "there is nothing to clean up: `cleanup` has no database")
@@ -85,7 +123,7 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
             }
             Some(parts)
         }
-        None if undo.is_some() => Some(Parts { rows: None, keys: None, undo: undo.take() }),
+        None if undo.is_some() => Some(Parts { rows: None, keys: None, patterns: None, undo: undo.take() }),
         None => {
             if !diagnostics.has_errors() {
                 diagnostics
@@ -102,7 +140,7 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
                 diagnostics
                     .error(
                         section.map_or(Span::NONE, |section| section.span),
-                        "--run: no root and no pattern names `{{ run }}`",
+                        "--run: no root and no pattern names `{{ run }}`, and there is no ledger",
                     )
                     .hint("without it both are shared by all runs; leave --run out to delete what they match");
             }
@@ -110,6 +148,13 @@ fn compile(file: &Path, args: &CleanupArgs) -> Result<Parts, Exit> {
         }
         (compiled, _) => compiled,
     };
+    if let (Task::Install | Task::Uninstall, Some(Parts { rows: None, .. })) = (task, &compiled)
+        && !diagnostics.has_errors()
+    {
+        diagnostics
+            .error(section.map_or(Span::NONE, |section| section.span), "there is no database for the ledger")
+            .hint("give `postgres` its `url`, for example -e DATABASE_URL=postgres://…");
+    }
     output::message(&diagnostics.to_string());
     if diagnostics.has_errors() { Err(Exit::InvalidPlan) } else { compiled.ok_or(Exit::InvalidPlan) }
 }
@@ -123,8 +168,9 @@ impl Parts {
 
     fn only_of_its_run(self) -> Self {
         Self {
-            rows: self.rows.and_then(CleanupPlan::only_of_its_run),
+            rows: self.rows.filter(|rows| rows.plan.tells_runs_apart()),
             keys: self.keys.and_then(RedisPlan::only_of_its_run),
+            patterns: self.patterns,
             undo: self.undo,
         }
     }
@@ -132,7 +178,7 @@ impl Parts {
 
 /// Rows first, then keys. All is judged before anything is deleted, and what one of them cannot do keeps the other
 /// from nothing.
-async fn sweep_all(parts: Parts, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+async fn sweep_all(mut parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
     // While the rows are there that the API needs to say what is to be undone.
     let undone = match parts.undo {
         Some(undo) => Some(undo_all(undo, dry_run).await),
@@ -151,7 +197,17 @@ async fn sweep_all(parts: Parts, dry_run: bool) -> (Vec<CleanupOutcome>, Option<
     }
     let unable = !outcomes.is_empty();
     if let Some(rows) = parts.rows {
-        outcomes.insert(0, sweep(rows, dry_run).await);
+        let outcome = rows::sweep(rows, task, dry_run).await;
+        if task == Task::Expired {
+            parts.keys = None;
+            for keys in keys_of_killed(&outcome, parts.patterns.as_ref()) {
+                outcomes.push(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, |_| ()).await });
+            }
+        }
+        outcomes.insert(0, outcome);
+    } else if task == Task::Expired {
+        // Without leases nobody knows whose keys they are.
+        parts.keys = None;
     }
     match parts.keys {
         Some(keys) if dry_run => outcomes.push(redis::dry_run(&keys).await),
@@ -205,16 +261,21 @@ fn undo(
     }
 }
 
-/// Judges, then counts or deletes.
-async fn sweep(plan: CleanupPlan, dry_run: bool) -> CleanupOutcome {
-    let mut sweeper = match Sweeper::connect(plan).await {
-        Ok(sweeper) => sweeper,
-        Err(refusal) => return CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() },
-    };
-    if let Err(refusal) = sweeper.preflight().await {
-        return CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() };
-    }
-    if dry_run { sweeper.dry_run().await } else { sweeper.sweep(|_| ()).await }
+/// The keys that killed runs left, by what the outcome says of their rows. Where a root is left to a live run, so are
+/// the patterns that runs share.
+fn keys_of_killed(outcome: &CleanupOutcome, patterns: Option<&CleanupRedis>) -> Vec<RedisPlan> {
+    let killed = outcome.notes.iter().find_map(|note| match note {
+        Note::OfKilled { runs } => Some(runs),
+        _ => None,
+    });
+    let shared = !outcome.notes.iter().any(|note| matches!(note, Note::Left { .. }));
+    let runs = killed.into_iter().flatten().filter_map(|run| run.parse::<RunId>().ok());
+    let keys = runs.enumerate().filter_map(|(number, run)| {
+        let keys = redis::compile(patterns?, run, &mut Diagnostics::new("keys of killed runs"))?;
+        // What runs share is taken once.
+        if number == 0 && shared { Some(keys) } else { keys.only_of_its_run() }
+    });
+    keys.collect()
 }
 
 /// Prints the table and what a person must read, and answers with the exit code.
@@ -224,12 +285,7 @@ fn tell(outcomes: &[CleanupOutcome], undone: Option<Undone>, args: &CleanupArgs)
     let mut exits = Vec::new();
     for outcome in outcomes {
         if let Some(refusal) = &outcome.refused {
-            output::error(&format!("cleanup: {}", explain(refusal)));
-            exits.push(match refusal.kind() {
-                RefusalKind::Invalid => Exit::InvalidPlan,
-                RefusalKind::Guard => Exit::Refused,
-                RefusalKind::Unable => Exit::CleanupUnfinished,
-            });
+            exits.push(refused(refusal));
         }
         figures.add(CleanupReport::from(outcome));
     }
@@ -264,4 +320,14 @@ fn tell(outcomes: &[CleanupOutcome], undone: Option<Undone>, args: &CleanupArgs)
         output::file(file, "the summary", &format!("{summary:#}\n"));
     }
     Exit::choose(exits)
+}
+
+/// Tells a refusal, and answers with the exit code that it has.
+pub(super) fn refused(refusal: &Refusal) -> Exit {
+    output::error(&format!("cleanup: {}", explain(refusal)));
+    match refusal.kind() {
+        RefusalKind::Invalid => Exit::InvalidPlan,
+        RefusalKind::Guard => Exit::Refused,
+        RefusalKind::Unable => Exit::CleanupUnfinished,
+    }
 }

@@ -3,7 +3,9 @@
 pub(crate) mod check;
 pub(crate) mod cleanup;
 pub(crate) mod demo;
+mod ledger;
 mod plan;
+mod rows;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;

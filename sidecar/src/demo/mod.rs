@@ -6,6 +6,7 @@
 //! it does not share the generator's. The command line tells the story; here are the facts.
 
 mod api;
+mod leases;
 mod own_api;
 pub(crate) mod postgres;
 mod store;

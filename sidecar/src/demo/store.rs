@@ -5,6 +5,7 @@
 //! comment, so that a later start knows what a killed one left; and a shared lock says that some
 //! demo still uses them.
 
+use super::leases;
 use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 use std::future::Future;
@@ -79,6 +80,8 @@ pub(super) struct Store {
     added_tenants: Vec<i64>,
     /// The newest chat before the API began: identities only grow.
     newest_chat: i64,
+    /// Whether somebody's leases were there before.
+    had_leases: bool,
 }
 
 /// A digest over all real rows.
@@ -141,6 +144,7 @@ impl Store {
             .await?;
         let sole = timed("take the demo's lock", transaction.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]));
         let sole: bool = sole.await?.get(0);
+        let had_leases = timed("look at the schema pacecar", leases::there(&transaction)).await?;
         let (mut made, mut fresh) = (Vec::new(), false);
         for (table, create, columns) in TABLES {
             let found = columns_of(&transaction, table).await?;
@@ -172,7 +176,7 @@ impl Store {
             timed("hold the demo's lock", client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK])).await?;
         }
         timed("look at the tables", client.batch_execute("ANALYZE tenants, users, llm_usage")).await.ok();
-        Ok(Self { client, made, added_users, added_tenants, newest_chat })
+        Ok(Self { client, made, added_users, added_tenants, newest_chat, had_leases })
     }
 
     /// Removes what the demo made. Where another demo uses it, that one will.
@@ -201,6 +205,9 @@ impl Store {
         for table in self.made.iter().rev() {
             let drop = format!("SET lock_timeout = '5s'; DROP TABLE IF EXISTS {table}");
             timed("drop a table", client.batch_execute(&drop)).await?;
+        }
+        if !self.had_leases {
+            timed("drop the schema pacecar", leases::remove(client)).await?;
         }
         Ok(())
     }

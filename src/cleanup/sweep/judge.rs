@@ -45,13 +45,7 @@ pub(super) async fn judge_meaning(
     plan: &CleanupPlan,
     scope: &Scope,
 ) -> Result<Catalog, Refusal> {
-    if let Some(expected) = &plan.expected_database {
-        let row = session.client.query_one("SELECT pg_catalog.current_database()::text", &[]);
-        let actual: String = timed("say its name", row).await.map_err(Refusal::new)?.get(0);
-        if actual != *expected {
-            return Err(Refusal::new(RefusalCause::WrongDatabase { expected: expected.clone(), actual }));
-        }
-    }
+    expect_database(session, plan).await?;
     let catalog = Catalog::load(session, plan, scope).await?;
     for root in &plan.roots {
         judge_predicate(session, root).await?;
@@ -61,6 +55,18 @@ pub(super) async fn judge_meaning(
         judge_condition(session, keep.span, &keep.table, &keep.predicate).await?;
     }
     Ok(catalog)
+}
+
+/// Refuses another database than the one that the plan means.
+pub(in crate::cleanup) async fn expect_database(session: &Session, plan: &CleanupPlan) -> Result<(), Refusal> {
+    if let Some(expected) = &plan.expected_database {
+        let row = session.client.query_one("SELECT pg_catalog.current_database()::text", &[]);
+        let actual: String = timed("say its name", row).await.map_err(Refusal::new)?.get(0);
+        if actual != *expected {
+            return Err(Refusal::new(RefusalCause::WrongDatabase { expected: expected.clone(), actual }));
+        }
+    }
+    Ok(())
 }
 
 /// Judges how much of its table each root matches, in one snapshot.

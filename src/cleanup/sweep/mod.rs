@@ -25,6 +25,8 @@ mod standbys;
 mod tables;
 
 pub(super) use crate::postgres::Database;
+pub(super) use judge::expect_database;
+pub(super) use session::{Session, timed};
 
 use super::compile::CleanupPlan;
 use super::outcome::{CleanupOutcome, Refusal};
@@ -32,7 +34,6 @@ use super::scope::Scope;
 pub use judge::{Preflight, TableShare};
 use look::Look;
 use rounds::{Rounds, tell};
-use session::Session;
 
 /// A session with the database that is to be swept.
 #[derive(Debug)]

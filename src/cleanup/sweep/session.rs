@@ -26,8 +26,8 @@ pub(super) type Value<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A session. Dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) client: Client,
+pub(in crate::cleanup) struct Session {
+    pub(in crate::cleanup) client: Client,
     /// Whether the database reads ranges of places, and looks many places up by hash: Postgres 14.
     pub(super) ranges: bool,
     /// Whether a transaction was begun and may still be open.
@@ -49,7 +49,7 @@ pub(super) enum Access {
 
 impl Session {
     /// Connects, at most 5 s.
-    pub(super) async fn connect(database: &Database) -> Result<Self, RefusalCause> {
+    pub(in crate::cleanup) async fn connect(database: &Database) -> Result<Self, RefusalCause> {
         let (client, driver) = database.connect().await.map_err(|error| match error {
             ConnectError::Timeout(limit) => RefusalCause::ConnectTimeout(limit),
             ConnectError::Refused(source) => RefusalCause::Connect(source),
@@ -121,7 +121,7 @@ impl Drop for Session {
 // === helpers ===
 
 /// Waits for an answer of the database, but not for ever.
-pub(super) async fn timed<T>(
+pub(in crate::cleanup) async fn timed<T>(
     operation: &'static str,
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, RefusalCause> {

@@ -47,6 +47,11 @@ impl Database {
         Self { url: cluster.url_of(DATABASE), _cluster: Some(cluster) }
     }
 
+    /// Another database of the same server.
+    pub(crate) fn beside(&self, url: String) -> Self {
+        Self { url, _cluster: None }
+    }
+
     /// The first column of the first row, a count.
     pub(crate) fn count(&self, query: &str) -> i64 {
         self.block_on(async |client| client.query_one(query, &[]).await.map(|row| row.get(0)))

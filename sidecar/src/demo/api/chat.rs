@@ -4,6 +4,7 @@ use super::Shared;
 use super::auth::{Bearer, read};
 use super::error::ApiError;
 use super::llm::Call;
+use super::synthetic;
 use super::telemetry::{self, prompting, querying};
 use super::tokens::Session;
 use axum::Json;
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
 
 /// What the model is called.
 const MODEL: &str = "demo-1";
@@ -62,6 +64,7 @@ pub(super) async fn chat(
 ) -> Result<Response, ApiError> {
     let Question { prompt, stream } = read(body)?;
     let prompt = prompt.replace('\0', "");
+    let run = synthetic::run_id(&headers);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let call = shared.llm.call(&prompt);
     if stream || accepts.contains("text/event-stream") {
@@ -71,7 +74,7 @@ pub(super) async fn chat(
         }
         let (sender, parts) = mpsc::channel(4);
         // Ends with the answer, or as soon as nobody reads any more.
-        let telling = tell(shared, session, prompt, call, sender);
+        let telling = tell(shared, session, run, prompt, call, sender);
         tokio::spawn(telemetry::below(telemetry::current(), telling));
         let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::new(Events { parts })).into_response());
@@ -80,7 +83,7 @@ pub(super) async fn chat(
     if call.failed {
         return Err(ApiError::Upstream);
     }
-    let id = record(&shared, &session, &prompt, &call).await?;
+    let id = record(&shared, &session, &run, &prompt, &call).await?;
     let mut answer = facts(id, &call);
     answer["answer"] = Value::from(words(call.completion_tokens));
     Ok(Json(answer).into_response())
@@ -104,14 +107,15 @@ pub(super) async fn delete(
 // === helpers ===
 
 /// Writes the one row of an answer; it is committed when this returns.
-async fn record(shared: &Shared, session: &Session, prompt: &str, call: &Call) -> Result<i64, ApiError> {
+async fn record(shared: &Shared, session: &Session, run: &str, prompt: &str, call: &Call) -> Result<i64, ApiError> {
     let client = shared.connection().await?;
-    let sql = "INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
-        VALUES ($1, $2, $3, $4, $5, $6::float8::numeric, $7) RETURNING id";
+    let sql = "WITH run AS MATERIALIZED (SELECT set_config('pacecar.run_id', $8, true))
+        INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
+        SELECT $1, $2, $3, $4, $5, $6::float8::numeric, $7 FROM run RETURNING id";
     let statement = client.prepare_cached(sql).await?;
     let tokens = i32::try_from(call.prompt_tokens.saturating_add(call.completion_tokens)).unwrap_or(i32::MAX);
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached];
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached, &run];
     let row = querying("INSERT llm_usage", client.query_one(&statement, &parameters)).await?;
     Ok(row.get(0))
 }
@@ -144,7 +148,14 @@ fn words(tokens: u32) -> String {
 }
 
 /// Streams an answer: words with gaps between them, then what it cost, then the end.
-async fn tell(shared: Arc<Shared>, session: Session, prompt: String, call: Call, sender: mpsc::Sender<Bytes>) {
+async fn tell(
+    shared: Arc<Shared>,
+    session: Session,
+    run: String,
+    prompt: String,
+    call: Call,
+    sender: mpsc::Sender<Bytes>,
+) {
     let event = |value: &Value| Bytes::from(format!("data: {value}\n\n"));
     let events = call.completion_tokens.clamp(1, EVENTS);
     let gap = call.latency.mul_f64((1.0 - FIRST) / f64::from(events));
@@ -166,7 +177,7 @@ async fn tell(shared: Arc<Shared>, session: Session, prompt: String, call: Call,
     if sender.is_closed() {
         return;
     }
-    let last = match record(&shared, &session, &prompt, &call).await {
+    let last = match record(&shared, &session, &run, &prompt, &call).await {
         Ok(id) => event(&facts(id, &call)),
         Err(_) => event(&json!({ "error": "database" })),
     };

@@ -9,6 +9,7 @@ mod error;
 mod llm;
 mod pool;
 mod settings;
+mod synthetic;
 mod telemetry;
 mod tokens;
 

@@ -23,8 +23,8 @@ use std::thread;
 use std::time::Duration;
 use watchdog::Watchdog;
 
-/// The superuser of the cluster.
-const USER: &str = "pacecar";
+/// The superuser of the cluster. Not `pacecar`: its tables would be made in the schema of that name.
+const USER: &str = "demo";
 /// What `initdb` always makes.
 const DATABASE: &str = "postgres";
 /// How often a port that somebody else took first is exchanged for another.

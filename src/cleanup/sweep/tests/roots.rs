@@ -486,7 +486,7 @@ async fn a_database_that_is_not_there_is_told_without_its_password() {
     assert_eq!(refusal.kind(), RefusalKind::Unable);
     assert!(!format!("{refusal:?} {refusal}").contains("hidden"));
     let database = Database::new("").await;
-    let wrong = database.url.replacen("pacecar:", "pacecar:wrong", 1);
+    let wrong = database.url.replacen("demo:", "demo:wrong", 1);
     let refusal = Sweeper::connect(plan(&wrong)).await.unwrap_err();
     assert_eq!(refusal.kind(), RefusalKind::Unable);
 }

@@ -1,0 +1,181 @@
+//! SIGKILL at any instant: nothing is left after the next start.
+//!
+//! A run, or a cleanup, is killed at a random instant; the next start must leave no row of it. In
+//! `make test` a few times, in `make soak` often: `PACECAR_SOAK_KILLS` says how often.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::api::{self, Api};
+use crate::support::program::Running;
+use crate::support::{Pacecar, PlanFile};
+
+/// How often something is killed where nothing else is said.
+const KILLS: u32 = 6;
+
+/// What is not test data.
+const REAL: &str =
+    "SELECT md5(string_agg(u::text, ',' ORDER BY u.id)) FROM llm_usage u WHERE user_id NOT LIKE 'test-%'";
+const TEST_ROWS: &str = "SELECT count(*) FROM llm_usage WHERE user_id LIKE 'test-%'";
+
+/// A plan of this name, whose leases are good for so long.
+fn plan(name: &str, lease: &str) -> PlanFile {
+    PlanFile::new(format!(
+        r#"
+name: {name}
+base_url: ${{API_URL}}
+tenants: {{ count: 3, users: 2 }}
+workflow:
+  - name: login
+    request: POST /auth/v1/token?grant_type=password
+    json: {{ email: "{{{{ user.email }}}}", password: "{{{{ user.password }}}}" }}
+    capture: {{ token: $.access_token }}
+  - name: agent
+    request: POST /api/llm/chat
+    headers: {{ authorization: "Bearer {{{{ token }}}}" }}
+    json: {{ prompt: "hello" }}
+scenarios: {{ main: {{ executor: constant-vus, vus: 1, duration: 1s }} }}
+cleanup:
+  lease: {lease}
+  postgres:
+    url: ${{DATABASE_URL}}
+    batch: 3
+    roots: [{{ table: llm_usage, where: "user_id LIKE 'test-%'", max_share: 1.0 }}]
+"#
+    ))
+}
+
+/// Kills it, and waits until it is gone.
+fn kill(victim: Running) {
+    victim.signal(Signal::KILL);
+    victim.end();
+}
+
+fn run(plan: &PlanFile, api: &Api) -> Pacecar {
+    Pacecar::run(&plan.path()).set("API_URL", &api.url).set("DATABASE_URL", &api.database.url)
+}
+
+fn cleanup(plan: &PlanFile, api: &Api) -> Pacecar {
+    let cleanup = Pacecar::new(["cleanup".as_ref(), plan.path().as_os_str()]);
+    cleanup.set("API_URL", &api.url).set("DATABASE_URL", &api.database.url)
+}
+
+/// Waits until what the killed one still had under way has reached the database.
+fn settled(api: &Api) {
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'api' AND state <> 'idle'";
+    let begun = Instant::now();
+    thread::sleep(Duration::from_millis(400));
+    while api.database.count(busy) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the API does not come to rest");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_killed_at_any_instant_is_finished_by_the_next_start() {
+    let (_turn, api) = api::alone();
+    let kills = std::env::var("PACECAR_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let plan = plan("killed", "2s");
+    let before = api.database.rows(REAL);
+    let (mut left_rows, mut in_cleanup) = (0, 0);
+    for number in 0..kills {
+        // The first one is killed while it makes schema and table.
+        if number == 0 {
+            api.database.execute("DROP SCHEMA IF EXISTS pacecar CASCADE");
+        }
+        let while_cleaning = number % 3 == 2;
+        let victim = if while_cleaning {
+            api.database.execute(
+                "INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
+                 SELECT 'test-1-1@example.com', 1, 'x', 'x', 1, 0, false FROM generate_series(1, 3000)",
+            );
+            cleanup(&plan, api).start()
+        } else {
+            run(&plan, api).args(["-u", "2", "-d", "2s", "--no-thresholds"]).start()
+        };
+        let longest = if while_cleaning { 600 } else { 3_000 };
+        let instant = if number == 0 { 30 } else { fastrand::u64(0..longest) };
+        thread::sleep(Duration::from_millis(instant));
+        kill(victim);
+        settled(api);
+        let rows = api.database.count(TEST_ROWS);
+        left_rows += i64::from(rows > 0);
+        in_cleanup += i64::from(while_cleaning && rows > 0);
+        // At once: the lease of the dead one has not run out yet.
+        let next = run(&plan, api).args(["-u", "1", "-i", "1"]).end().expect_code(0);
+        assert_eq!(api.database.count(TEST_ROWS), 0, "kill {number} after {instant} ms: rows are left\n{next}");
+    }
+    assert_eq!(api.database.rows(REAL), before, "a real row was touched");
+    assert_eq!(api.database.count("SELECT count(*) FROM pacecar.lease WHERE ended IS NULL AND plan = 'killed'"), 0);
+    assert!(kills < 50 || (left_rows > 10 && in_cleanup > 3), "too few kills met rows: {left_rows}, {in_cleanup}");
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_expired_once_its_lease_ran_out() {
+    let (_turn, api) = api::alone();
+    let plan = plan("killed", "1s");
+    let victim = run(&plan, api).args(["-u", "2", "-d", "1m", "--no-thresholds"]).start();
+    let begun = Instant::now();
+    while api.database.count(TEST_ROWS) < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no rows were made");
+        thread::sleep(Duration::from_millis(20));
+    }
+    kill(victim);
+    settled(api);
+    let held =
+        "SELECT count(*) FROM pacecar.lease WHERE plan = 'killed' AND ended IS NULL AND expires > clock_timestamp()";
+    while api.database.count(held) > 0 {
+        thread::sleep(Duration::from_millis(50));
+    }
+    let dry = cleanup(&plan, api).args(["--expired", "--dry-run"]).end().expect_code(0);
+    assert!(dry.stdout.contains("public.llm_usage"), "{dry}");
+    assert!(api.database.count(TEST_ROWS) >= 3, "a dry run deleted");
+    let done = cleanup(&plan, api).arg("--expired").end().expect_code(0);
+    assert!(done.stdout.contains("public.llm_usage"), "{done}");
+    assert_eq!(api.database.count(TEST_ROWS), 0);
+    // Nothing more.
+    cleanup(&plan, api).arg("--expired").end().expect_code(0);
+}
+
+#[test]
+fn a_shared_root_is_left_to_the_run_that_is_still_live() {
+    let (_turn, api) = api::alone();
+    let (first, second) = (plan("killed", "20s"), plan("other", "20s"));
+    let long = run(&second, api).args(["-u", "1", "-d", "1m", "--no-thresholds"]).start();
+    let held = "SELECT count(*) FROM pacecar.lease WHERE plan = 'other' AND ended IS NULL";
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(30)
+        && (api.database.count("SELECT count(*) FROM pg_namespace WHERE nspname = 'pacecar'") == 0
+            || api.database.count(held) == 0
+            || api.database.count(TEST_ROWS) == 0)
+    {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let short = run(&first, api).args(["-u", "1", "-i", "2"]).end().expect_code(0);
+    assert!(short.stderr.contains("left to run"), "{short}");
+    assert!(api.database.count(TEST_ROWS) > 0, "the rows of a live run were deleted");
+    long.signal(Signal::INT);
+    long.end().expect_code(105);
+    assert_eq!(api.database.count(TEST_ROWS), 0, "the last one out sweeps");
+}
+
+#[test]
+fn a_lease_that_is_lost_stops_the_traffic_and_is_122() {
+    let (_turn, api) = api::alone();
+    let plan = plan("lost", "3s");
+    let run = run(&plan, api).args(["-u", "1", "-d", "5m", "--no-thresholds"]).start();
+    let begun = Instant::now();
+    while api.database.count(TEST_ROWS) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no rows were made");
+        thread::sleep(Duration::from_millis(20));
+    }
+    // As another does that takes it over, and finishes.
+    api.database
+        .execute("UPDATE pacecar.lease SET term = term + 1, ended = now() WHERE plan = 'lost' AND ended IS NULL");
+    let ended = run.end().expect_code(122);
+    assert!(ended.stderr.contains("the lease was lost"), "{ended}");
+    cleanup(&plan, api).end().expect_code(0);
+    assert_eq!(api.database.count(TEST_ROWS), 0);
+}
