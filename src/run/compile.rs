@@ -7,7 +7,7 @@ use super::timelines::{self, TimelinesPlan};
 use super::undo::UndoPlace;
 use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
-use crate::cleanup::{self, CleanupPlan};
+use crate::cleanup::{self, CleanupPlan, Fence};
 use crate::client;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
@@ -30,6 +30,8 @@ pub struct Compiled {
     pub(super) correlation: Option<CorrelationPlan>,
     pub(super) timelines: Option<TimelinesPlan>,
     pub(super) redis: Option<RedisPlan>,
+    /// Closed to requests once the lease may be lost.
+    pub(super) fence: Fence,
     pub(super) undo: Option<UndoPlace>,
     /// Of the plan's text, before anything was filled in.
     pub(super) digest: String,
@@ -86,7 +88,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .filter(|cleanup| cleanup.when != When::Never || cleanup.has_ledger());
     let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client;
-    client.hosts = Some(guard.host_filter());
+    let fence = Fence::default();
+    client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
     let client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags);
     let environment = workflow::Environment::new(settings.variables.given.clone());
@@ -116,6 +119,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         correlation,
         timelines,
         redis,
+        fence,
         undo: None,
         digest: super::lease::digest(&source.bytes),
         client: client::Shared::new(client),

@@ -9,17 +9,17 @@ use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
-use super::lease::{self, Task, Tenure};
+use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::Reporter;
 use super::timelines::{TimelinesPlan, Watch};
-use crate::cleanup::{self, CleanupOutcome, Hold, Refusal, RefusalKind};
+use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
-use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
+use crate::report::{Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -145,6 +145,9 @@ impl Compiled {
         if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
             feed.tell(recorder.take_stream()).await;
         }
+        if let (true, Some(tenure), Some(plan)) = (loaded, &mut tenure, &self.cleanup) {
+            tenure.sweep_while_traffic_runs(plan, self.name());
+        }
         let load = if loaded {
             self.load(&mut show, feed.as_ref(), watch.as_ref(), &mut findings).await
         } else {
@@ -157,6 +160,10 @@ impl Compiled {
         if let Some(watch) = &mut watch {
             watch.load_ended().await;
         }
+        if let Some(tenure) = &tenure {
+            tenure.rest();
+        }
+        self.fence.open();
         self.undo_created(&mut findings).await;
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         if begun {
@@ -173,8 +180,7 @@ impl Compiled {
         self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
-        let cleanup = self.sweep(tenure, &mut show, &mut findings).await;
-        let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
+        let cleanup = self.clean_up(tenure, &mut show, &mut findings).await;
         let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
         let correlation = match correlation {
             Some(correlation) => {
@@ -334,53 +340,6 @@ impl Compiled {
                 false
             }
         }
-    }
-
-    /// Deletes what the run caused, where the plan says what that is.
-    async fn sweep(
-        &self,
-        tenure: Option<Tenure>,
-        show: &mut impl FnMut(&Progress),
-        findings: &mut Findings,
-    ) -> Option<CleanupReport> {
-        let (plan, tenure) = (self.cleanup.as_ref()?, tenure?);
-        show(&Progress { phase: Phase::Cleanup { deleted: 0 }, ..Progress::default() });
-        let task = tenure.settle(plan, findings).await;
-        let outcome = match task {
-            Ok(Task::Sweep(scope)) => {
-                let tell = |progress: cleanup::Progress| {
-                    show(&Progress { phase: Phase::Cleanup { deleted: progress.deleted }, ..Progress::default() });
-                };
-                let outcome = cleanup::sweep(plan, &scope, false, tell).await;
-                tenure.end(plan, self.name(), outcome.refused.is_none(), findings).await;
-                outcome
-            }
-            Ok(Task::Keep) => {
-                tenure.end(plan, self.name(), true, findings).await;
-                return None;
-            }
-            Ok(Task::Reclaim) => {
-                lease::told_of_loss(findings);
-                tenure.reclaim(plan, self.name()).await
-            }
-            Err(refusal) => {
-                findings.add(
-                    Exit::CleanupUnfinished,
-                    format!("cleanup could not run, test data may be left: {}", explain(&refusal)),
-                );
-                return None;
-            }
-        };
-        if !outcome.is_clean() {
-            findings.exit(Exit::CleanupUnfinished);
-            for problem in told(&outcome) {
-                findings.note(problem);
-            }
-        }
-        for note in &outcome.notes {
-            findings.note(format!("cleanup: {note}"));
-        }
-        Some(CleanupReport::from(&outcome))
     }
 }
 

@@ -17,7 +17,9 @@ mod recent;
 mod redis;
 mod reporter;
 pub mod resources;
+mod rows;
 mod settings;
+mod sweeps;
 mod timelines;
 mod undo;
 

@@ -36,6 +36,7 @@ mod signals;
 mod spans;
 mod summary;
 mod support;
+mod sweeps;
 mod tenants;
 mod terminal;
 mod timelines;

@@ -4,11 +4,12 @@ use super::ledger;
 use super::plan::{self, PlanFile};
 use super::rows::{self, Rows, Task};
 use crate::cli::CleanupArgs;
+use crate::progress::CleanupLine;
 use crate::signals::StopSignals;
 use crate::{logging, output};
 use pacecar::cleanup::redis::{self, RedisPlan};
-use pacecar::cleanup::{self, CleanupOutcome, Note, Refusal, RefusalKind};
-use pacecar::plan::{CleanupRedis, Diagnostics, Plan, Span};
+use pacecar::cleanup::{self, CleanupOutcome, Refusal, RefusalKind};
+use pacecar::plan::{Diagnostics, Plan, Span};
 use pacecar::report::{self, CleanupReport, Exit, Style};
 use pacecar::run::{self, Compiled, Leftovers, Settings, Source, Undone, explain};
 use pacecar::semconv::RunId;
@@ -18,8 +19,6 @@ use std::path::Path;
 struct Parts {
     rows: Option<Rows>,
     keys: Option<RedisPlan>,
-    /// What the keys were compiled from.
-    patterns: Option<CleanupRedis>,
     /// Where a step has an `undo`: what killed runs left, and, where that is something, what undoes it.
     undo: Option<(Leftovers, Option<Box<Compiled>>)>,
 }
@@ -115,7 +114,7 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
                 digest: run::lease::digest(&source.bytes),
             });
             let keys = section.redis.as_ref().and_then(|keys| redis::compile(keys, id, &mut diagnostics));
-            let parts = Parts { rows, keys, patterns: section.redis.clone(), undo: undo.take() };
+            let parts = Parts { rows, keys, undo: undo.take() };
             if parts.is_empty() && !diagnostics.has_errors() {
                 diagnostics
                     .error(section.span, "there is nothing to clean up: `cleanup` has no database")
@@ -123,7 +122,7 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
             }
             Some(parts)
         }
-        None if undo.is_some() => Some(Parts { rows: None, keys: None, patterns: None, undo: undo.take() }),
+        None if undo.is_some() => Some(Parts { rows: None, keys: None, undo: undo.take() }),
         None => {
             if !diagnostics.has_errors() {
                 diagnostics
@@ -170,51 +169,55 @@ impl Parts {
         Self {
             rows: self.rows.filter(|rows| rows.plan.tells_runs_apart()),
             keys: self.keys.and_then(RedisPlan::only_of_its_run),
-            patterns: self.patterns,
             undo: self.undo,
         }
     }
 }
 
-/// Rows first, then keys. All is judged before anything is deleted, and what one of them cannot do keeps the other
+/// Rows first, then keys. Keys are judged before anything is deleted, and what one of them cannot do keeps the other
 /// from nothing.
-async fn sweep_all(mut parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+async fn sweep_all(parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
     // While the rows are there that the API needs to say what is to be undone.
     let undone = match parts.undo {
         Some(undo) => Some(undo_all(undo, dry_run).await),
         None => None,
     };
-    let mut outcomes = Vec::new();
-    if let Some(keys) = &parts.keys
-        && !dry_run
-        && let Err(refusal) = redis::preflight(keys).await
+    let mut line = CleanupLine::new();
+    let (mut keys, mut outcomes) = (parts.keys, Vec::new());
+    // What a killed run's lease says of its keys was judged before its first request.
+    if let Some(judged) = keys.as_ref().filter(|_| !dry_run && task != Task::Expired)
+        && let Err(refusal) = redis::preflight(judged).await
     {
         let guarded = refusal.kind() != RefusalKind::Unable;
-        outcomes.push(CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() });
+        outcomes.push(refused_outcome(refusal, dry_run));
         if guarded {
             return (outcomes, undone);
         }
+        keys = None;
     }
-    let unable = !outcomes.is_empty();
-    if let Some(rows) = parts.rows {
-        let outcome = rows::sweep(rows, task, dry_run).await;
-        if task == Task::Expired {
-            parts.keys = None;
-            for keys in keys_of_killed(&outcome, parts.patterns.as_ref()) {
-                outcomes.push(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, |_| ()).await });
-            }
+    if let Some(mut rows) = parts.rows {
+        if keys.is_none() {
+            rows.plan = rows.plan.without_keys();
         }
-        outcomes.insert(0, outcome);
-    } else if task == Task::Expired {
-        // Without leases nobody knows whose keys they are.
-        parts.keys = None;
+        match rows::sweep(rows, task, dry_run, &mut line).await {
+            // With its keys.
+            Ok(outcome) => {
+                outcomes.insert(0, outcome);
+                keys = None;
+            }
+            Err(refusal) => outcomes.insert(0, refused_outcome(refusal, dry_run)),
+        }
     }
-    match parts.keys {
-        Some(keys) if dry_run => outcomes.push(redis::dry_run(&keys).await),
-        Some(keys) if !unable => outcomes.push(redis::sweep(&keys, |_| ()).await),
-        _ => {}
+    // Without leases nobody knows whose keys those of killed runs are.
+    if let Some(keys) = keys.filter(|_| task != Task::Expired) {
+        let tell = |deleted| line.show(cleanup::Progress { found: deleted, deleted });
+        outcomes.push(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, tell).await });
     }
     (outcomes, undone)
+}
+
+fn refused_outcome(refusal: Refusal, dry_run: bool) -> CleanupOutcome {
+    CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() }
 }
 
 /// Undoes what killed runs left, or says what that would be.
@@ -259,23 +262,6 @@ fn undo(
             None
         }
     }
-}
-
-/// The keys that killed runs left, by what the outcome says of their rows. Where a root is left to a live run, so are
-/// the patterns that runs share.
-fn keys_of_killed(outcome: &CleanupOutcome, patterns: Option<&CleanupRedis>) -> Vec<RedisPlan> {
-    let killed = outcome.notes.iter().find_map(|note| match note {
-        Note::OfKilled { runs } => Some(runs),
-        _ => None,
-    });
-    let shared = !outcome.notes.iter().any(|note| matches!(note, Note::Left { .. }));
-    let runs = killed.into_iter().flatten().filter_map(|run| run.parse::<RunId>().ok());
-    let keys = runs.enumerate().filter_map(|(number, run)| {
-        let keys = redis::compile(patterns?, run, &mut Diagnostics::new("keys of killed runs"))?;
-        // What runs share is taken once.
-        if number == 0 && shared { Some(keys) } else { keys.only_of_its_run() }
-    });
-    keys.collect()
 }
 
 /// Prints the table and what a person must read, and answers with the exit code.
