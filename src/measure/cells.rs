@@ -58,7 +58,7 @@ pub(crate) struct ScenarioCells {
 }
 
 /// How many of how many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Share {
     /// Those that are true: checks that passed, requests that failed.
     pub passes: u64,
@@ -67,7 +67,7 @@ pub struct Share {
 }
 
 /// The latest of a gauge's values, and its range.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Range {
     /// How many values were set.
     pub count: u64,
@@ -78,6 +78,7 @@ pub struct Range {
     /// The greatest; 0 where none was set.
     pub max: f64,
     /// When the latest was set, from the run's start: workers and steps set one gauge each for themselves.
+    #[serde(rename = "at_ms", with = "super::plain::ms")]
     pub(crate) at: Duration,
 }
 
@@ -333,6 +334,13 @@ impl Range {
     /// Sets the value, `at` from the run's start.
     pub(crate) fn set(&mut self, value: f64, at: Duration) {
         self.merge(&Self { count: 1, value, min: value, max: value, at });
+    }
+
+    /// Adds what another had at the same time.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.count = self.count.max(other.count);
+        (self.value, self.min, self.max) = (self.value + other.value, self.min + other.min, self.max + other.max);
+        self.at = self.at.max(other.at);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -28,7 +28,8 @@ pub struct MetricId(pub u16);
 pub struct CheckId(pub u32);
 
 /// k6's `contains`: how a metric's values are to be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Contains {
     /// Milliseconds.
     Time,
@@ -86,7 +87,7 @@ pub struct SeriesId(pub(crate) u32);
 /// Collects what can be counted while a plan is compiled.
 #[derive(Debug)]
 pub struct LayoutBuilder {
-    parts: Parts,
+    pub(crate) parts: Parts,
     series: Vec<SeriesDef>,
     timelines: Vec<SeriesDef>,
     /// The site that stands for all past the bound.

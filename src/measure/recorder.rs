@@ -2,12 +2,14 @@
 //! check are indices, and the cuts that a threshold asks for are short lists beside each place.
 
 use super::cells::Cells;
+use super::failures::{FailureLog, Wrong};
 use super::layout::{CheckId, Cut, Layout, MetricId, ScenarioId, SiteId};
 use super::metric::failure_index;
 use super::outcome::{FailureKind, Proto, TlsVersion};
 use super::starts::Start;
 use super::stream::{Batch, Record};
 use super::timings::Timings;
+use crate::semconv::TraceId;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Recorder {
     layout: Arc<Layout>,
     start: Instant,
     pub(crate) cells: Cells,
+    /// What went wrong, with traces.
+    pub(crate) failures: FailureLog,
     /// Of each scenario, as last set.
     vus: Vec<Vus>,
     /// What had been handed over of `vus`: a delta carries the change, so that the sum over
@@ -82,12 +86,14 @@ impl Recorder {
     pub fn new(layout: Arc<Layout>, start: Instant) -> Self {
         let vus = vec![Vus::default(); layout.scenarios().len()];
         let stream = layout.streams().then(Box::default);
-        Self { cells: Cells::new(&layout), layout, start, vus_before: vus.clone(), vus, stream }
+        let (cells, failures) = (Cells::new(&layout), FailureLog::default());
+        Self { cells, failures, layout, start, vus_before: vus.clone(), vus, stream }
     }
 
     /// Forgets what was counted and keeps the memory, to be swapped in again.
     pub fn clear(&mut self) {
         self.cells.clear();
+        self.failures.clear();
         if let Some(stream) = &mut self.stream {
             stream.clear();
         }
@@ -332,6 +338,14 @@ impl RecorderHandle {
         if let Some(stream) = &mut self.0.borrow_mut().stream {
             stream.push(record());
         }
+    }
+
+    /// Tells what was wrong with a request that ended just now. It is counted elsewhere; this keeps its trace.
+    #[cold]
+    pub fn went_wrong(&self, site: SiteId, wrong: Wrong, trace: TraceId) {
+        let mut recorder = self.0.borrow_mut();
+        let at = recorder.since_start(Instant::now());
+        recorder.failures.add(site, wrong, trace, at);
     }
 
     /// Counts a request that ended: all of k6's `http_req*` metrics, `http_reqs`,

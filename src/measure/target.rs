@@ -20,7 +20,7 @@ pub(crate) struct Target {
 }
 
 /// The gauges, in the order of their ranges.
-const GAUGES: [MetricId; 3] = [MetricId::POOL_UTILIZATION, MetricId::POOL_USED, MetricId::POOL_PENDING];
+pub(super) const GAUGES: [MetricId; 3] = [MetricId::POOL_UTILIZATION, MetricId::POOL_USED, MetricId::POOL_PENDING];
 
 // === impl Target ===
 
@@ -29,6 +29,23 @@ impl Target {
         match place(metric).and_then(|place| self.gauges.get(place)) {
             Some(range) => Reading::Gauge(*range),
             None => Reading::Trend(Box::new(Trend::new(self.wait.clone(), Vec::new()))),
+        }
+    }
+
+    /// The gauges, in the order of [`GAUGES`], and the waits.
+    pub(super) const fn parts(&self) -> (&[Range; GAUGES.len()], &Histogram) {
+        (&self.gauges, &self.wait)
+    }
+
+    /// Adds what another worker was told of the same target: of a gauge the mean of both, and the range.
+    pub(super) fn add(&mut self, waits: &Histogram, gauge: impl Fn(MetricId) -> Option<Range>) {
+        self.wait.merge(waits);
+        for (metric, range) in GAUGES.into_iter().zip(&mut self.gauges) {
+            let Some(other) = gauge(metric).filter(|other| other.count > 0) else { continue };
+            let (mine, theirs) = (range.count as f64, other.count as f64);
+            let mean = (range.value * mine + other.value * theirs) / (mine + theirs);
+            range.merge(&other);
+            range.value = mean;
         }
     }
 }

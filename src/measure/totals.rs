@@ -2,6 +2,7 @@
 
 use super::cells::{Cell, Cells, Range, Share};
 use super::dues::Dues;
+use super::failures::{FailureGroup, FailureLog};
 use super::histogram::Histogram;
 use super::layout::{Layout, MetricId, ScenarioId, SeriesId, Source};
 use super::metric::{FAILURES, ITERATION_TRENDS, Scope, failure_index};
@@ -29,6 +30,9 @@ pub struct Totals {
     vus_max: Range,
     /// What the target tells of itself.
     pub(crate) target: Target,
+    failures: FailureLog,
+    /// What other workers told of failures, whose results were read.
+    pub(crate) read_failures: Vec<FailureGroup>,
 }
 
 /// The figures of a series.
@@ -99,6 +103,8 @@ impl Totals {
             vus: Range::default(),
             vus_max: Range::default(),
             target: Target::default(),
+            failures: FailureLog::default(),
+            read_failures: Vec::new(),
         }
     }
 
@@ -106,6 +112,7 @@ impl Totals {
     pub fn merge(&mut self, delta: &Recorder) {
         // Setup and teardown have a start of their own, and no place on the run's timelines.
         self.cells.merge(&delta.cells, delta.start() == self.start);
+        self.failures.merge(&delta.failures);
         for (now, change) in self.vus_now.iter_mut().zip(delta.vus_change()) {
             now.active += change.active;
             now.made += change.made;
@@ -147,6 +154,21 @@ impl Totals {
     /// Sets for how long pauses have held the load up since the start.
     pub const fn set_paused(&mut self, paused: Duration) {
         self.paused = paused;
+    }
+
+    /// For how long pauses have held the load up.
+    pub(crate) const fn paused(&self) -> Duration {
+        self.paused
+    }
+
+    /// The gauges `vus` and `vus_max`.
+    pub(crate) const fn vus_ranges(&self) -> (&Range, &Range) {
+        (&self.vus, &self.vus_max)
+    }
+
+    /// As [`vus_ranges`](Self::vus_ranges), to be put together anew.
+    pub(crate) const fn vus_ranges_mut(&mut self) -> (&mut Range, &mut Range) {
+        (&mut self.vus, &mut self.vus_max)
     }
 
     /// How much of the time up to `end` the load was not paused: what rates of the whole run are over, as in k6.
@@ -254,6 +276,14 @@ impl Totals {
     #[must_use]
     pub const fn users_shared(&self) -> u64 {
         self.cells.users_shared
+    }
+
+    /// What went wrong, step by step, with the traces of the last few; the most frequent first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<FailureGroup> {
+        let mut groups = self.failures.groups(&self.layout);
+        super::failures::merge_groups(&mut groups, &self.read_failures);
+        groups
     }
 
     /// What went wrong, by kind.

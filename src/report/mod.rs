@@ -6,6 +6,7 @@ mod fidelity;
 pub mod format;
 mod judge;
 pub mod result;
+pub mod saved;
 pub mod stats;
 pub mod summary;
 pub mod text;
@@ -21,6 +22,7 @@ pub use result::{
     TrendFigures,
 };
 pub(crate) use result::{groups as live_groups, metrics as live_metrics};
+pub use saved::{Opened, ResultError, SavedRun};
 pub use stats::{TrendStatError, TrendStats};
 pub use summary::summary;
 pub use text::{Style, cleanup_text, text};

@@ -148,7 +148,8 @@ pub struct CheckReport {
 }
 
 /// What cleanup did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct CleanupReport {
     /// What was found and deleted in each table.
     pub tables: Vec<TableReport>,
@@ -163,7 +164,8 @@ pub struct CleanupReport {
 }
 
 /// What cleanup did in one table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct TableReport {
     /// The table, quoted as Postgres quotes it.
     pub table: String,

@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
+use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
 use super::undo::UndoPlace;
@@ -46,6 +47,10 @@ pub struct Compiled {
     pub(super) replaced: bool,
     pub(super) layout: Arc<Layout>,
     pub(super) workers: NonZeroUsize,
+    /// Which part of the run this machine plays.
+    pub(super) segment: String,
+    /// Whether all that is counted is kept for a result or a report.
+    pub(super) keeps: bool,
     pub(super) trend_stats: TrendStats,
     pub(super) stop: Stop,
     pub(super) control: Control,
@@ -110,6 +115,10 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     {
         program.limit_to(&workflow::Part::new(move |k| stripes.nth(k)));
     }
+    let keeps = settings.keep || file(plan.report.as_ref()).is_some();
+    if keeps {
+        kept::prepare(&mut layout);
+    }
     let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
     Some(Compiled {
@@ -131,6 +140,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
         workers,
+        segment: segment.to_string(),
+        keeps,
         trend_stats: settings.trend_stats,
         stop: Stop::new(),
         control: Control::new(&load),
@@ -188,7 +199,13 @@ impl Compiled {
     /// The file of the plan's `summary:`, where it names one.
     #[must_use]
     pub fn summary_file(&self) -> Option<PathBuf> {
-        self.plan.summary.as_ref().filter(|file| !file.value.is_empty()).map(|file| PathBuf::from(&file.value))
+        file(self.plan.summary.as_ref()).map(PathBuf::from)
+    }
+
+    /// Where the plan's `report:` goes, where it names something.
+    #[must_use]
+    pub fn report_file(&self) -> Option<&str> {
+        file(self.plan.report.as_ref())
     }
 
     /// The plan in one line: scenarios, steps, thresholds, the longest it may take.
@@ -206,6 +223,11 @@ impl Compiled {
             count(self.plan.thresholds.len(), "threshold"),
         )
     }
+}
+
+/// What a key names; an empty text is as if it were not there.
+fn file(text: Option<&plan::Text>) -> Option<&str> {
+    text.map(|text| text.value.trim()).filter(|text| !text.is_empty())
 }
 
 fn count(number: usize, what: &str) -> String {

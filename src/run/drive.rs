@@ -9,6 +9,7 @@ use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
+use super::kept::Keeping;
 use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
@@ -18,7 +19,7 @@ use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
-use crate::measure::{Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
+use crate::measure::{Course, Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
 use crate::report::{Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
 use std::sync::Arc;
@@ -32,6 +33,8 @@ const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the load came to.
 struct Load {
     totals: Totals,
+    /// It over time.
+    course: Course,
     /// From the load's start to its end.
     duration: Duration,
     /// What it cost this process.
@@ -153,6 +156,7 @@ impl Compiled {
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
+                course: Course::default(),
                 duration: Duration::ZERO,
                 used: Used::default(),
             }
@@ -170,7 +174,7 @@ impl Compiled {
             self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
-        let Load { mut totals, duration, used } = load;
+        let Load { mut totals, course, duration, used } = load;
         for recorder in &mut around {
             totals.merge(recorder);
             if let Some(feed) = &feed {
@@ -213,7 +217,8 @@ impl Compiled {
             let timelines = watch.report(plan, &totals, duration, used, &failed);
             report.correlation.get_or_insert_default().timelines = Some(timelines);
         }
-        findings.complete(Some(report))
+        let kept = self.keep(&totals, course);
+        findings.complete_with(report, kept)
     }
 
     /// Begins to correlate, where the plan asks for it.
@@ -262,11 +267,13 @@ impl Compiled {
         let control = self.control.clone();
         let mut workers =
             load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop, control);
+        let mut keeping = Keeping::new(self.keeps, &layout, start);
         let mut totals = Totals::new(layout, start);
         let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
         if let Some(handovers) = workers.reporter() {
             let reporter = Reporter {
                 totals: &mut totals,
+                keeping: &mut keeping,
                 thresholds: &self.thresholds,
                 stop: &self.stop,
                 control: &self.control,
@@ -287,7 +294,7 @@ impl Compiled {
             }
         };
         totals.set_paused(self.control.paused_for(end));
-        Load { totals, duration: end.saturating_duration_since(start), used: meter.stop() }
+        Load { totals, course: keeping.course(), duration: end.saturating_duration_since(start), used: meter.stop() }
     }
 
     /// Runs the steps of setup or teardown. Answers whether they went well.

@@ -9,6 +9,7 @@ mod correlate;
 mod drive;
 mod fidelity;
 mod handle;
+mod kept;
 pub mod lease;
 mod local;
 mod overrides;

@@ -3,6 +3,7 @@
 
 use super::board::{Board, Snapshot};
 use super::correlate::Feed;
+use super::kept::Keeping;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
 use super::timelines::Watch;
@@ -22,6 +23,8 @@ const JUDGE_EVERY: u32 = 2;
 /// What the reporter needs while the load lives.
 pub(super) struct Reporter<'a> {
     pub(super) totals: &'a mut Totals,
+    /// The run over time.
+    pub(super) keeping: &'a mut Keeping,
     pub(super) thresholds: &'a Thresholds,
     pub(super) stop: &'a Stop,
     /// Who wants to hear of each thing that happened.
@@ -56,6 +59,7 @@ impl Reporter<'_> {
                 handover = handovers.receive() => {
                     let Some(mut handover) = handover else { break };
                     self.totals.merge(&handover.recorder);
+                    self.keeping.take(&handover.recorder);
                     let stream = handover.recorder.take_stream();
                     if let Some(watch) = self.watch {
                         watch.saw(&stream);

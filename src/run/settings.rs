@@ -40,6 +40,8 @@ pub struct Settings {
     pub segment_sequence: Option<String>,
     /// `--summary-trend-stats`.
     pub trend_stats: TrendStats,
+    /// Whether all that is counted is kept for a result or a report; `report:` in the plan asks for it, too.
+    pub keep: bool,
 }
 
 // === impl Settings ===
@@ -58,6 +60,7 @@ impl Settings {
             segment: None,
             segment_sequence: None,
             trend_stats: TrendStats::default(),
+            keep: false,
         }
     }
 }

@@ -6,6 +6,8 @@
 mod context;
 mod ids;
 pub mod metric;
+#[cfg(feature = "engine")]
+mod plain;
 mod sampling;
 
 pub use context::{Baggage, TRACEPARENT_LEN, TraceContext, TraceContextError};

@@ -9,7 +9,7 @@ use super::variable::{Context, Missing, Variables, World};
 use crate::measure::stream::MOST_SERVER_TIMING;
 use crate::measure::{
     CreationPhase, CutOffRecord, FailureKind, Record, RecorderHandle, RequestContext, RequestRecord, RequestSample,
-    SiteId,
+    SiteId, Wrong,
 };
 use crate::plan::OnFailure;
 use crate::semconv::{Baggage, RunId, SpanId, TraceId};
@@ -338,6 +338,9 @@ where
             let (site, server_timing) = (step.site, server_timing(&answer.headers));
             Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
         });
+        if let Some(wrong) = wrong(answer, expected) {
+            self.recorder.went_wrong(step.site, wrong, trace);
+        }
         if let Some(kind) = answer.failure {
             tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
         }
@@ -358,6 +361,9 @@ where
                 failed = failed.or(Some(Cause::Capture(at)));
                 if let Some(check) = capture.check {
                     self.recorder.check(check, false);
+                    if expected {
+                        self.recorder.went_wrong(step.site, Wrong::Check(check), hand.trace);
+                    }
                 }
             }
             if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
@@ -370,6 +376,10 @@ where
                 self.recorder.check(id, passed);
             }
             if !passed {
+                // A status that is not expected is told already, and nothing else holds of no answer.
+                if let Some(id) = check.id.filter(|_| expected) {
+                    self.recorder.went_wrong(step.site, Wrong::Check(id), hand.trace);
+                }
                 failed = failed.or(Some(Cause::Check(check.key)));
             }
         }
@@ -382,6 +392,14 @@ where
             None => lost,
         };
         (failed, stop)
+    }
+}
+
+/// What is wrong with an answer before anything in it is looked at.
+fn wrong(answer: &Answer, expected: bool) -> Option<Wrong> {
+    match answer.failure {
+        Some(kind) => Some(Wrong::Failure(kind)),
+        None => (!expected).then_some(Wrong::Status(answer.status)),
     }
 }
 

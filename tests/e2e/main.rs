@@ -31,6 +31,7 @@ mod lifecycle;
 mod node;
 mod plans;
 mod redis;
+mod results;
 mod secrets;
 mod signals;
 mod spans;

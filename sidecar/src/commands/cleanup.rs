@@ -303,7 +303,7 @@ fn tell(outcomes: &[CleanupOutcome], undone: Option<Undone>, args: &CleanupArgs)
     }
     if let Some(file) = &args.summary_export {
         let summary = serde_json::json!({ "pacecar": { "cleanup": report::summary::cleanup_value(&figures) } });
-        output::file(file, "the summary", &format!("{summary:#}\n"));
+        output::file(file, "the summary", format!("{summary:#}\n").as_bytes());
     }
     Exit::choose(exits)
 }

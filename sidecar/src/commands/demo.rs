@@ -118,7 +118,7 @@ async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut 
     if let Some(finished) = &completed.report {
         let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
         output::result(&report::text(finished, style));
-        output::file(Path::new(REPORT), "the report", &format!("{:#}\n", report::summary(finished)));
+        output::file(Path::new(REPORT), "the report", format!("{:#}\n", report::summary(finished)).as_bytes());
         output::result(&closing(finished, left, &before, &after));
     }
     for problem in &completed.problems {

@@ -3,8 +3,11 @@
 pub(crate) mod check;
 pub(crate) mod cleanup;
 pub(crate) mod demo;
+mod job;
 mod ledger;
+pub(crate) mod merge;
 mod plan;
+pub(crate) mod report;
 mod rows;
 pub(crate) mod run;
 pub(crate) mod schema;
