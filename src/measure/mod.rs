@@ -13,6 +13,7 @@ pub mod metric;
 pub mod outcome;
 pub mod recorder;
 pub mod selector;
+mod shed;
 mod starts;
 pub mod stream;
 mod target;

@@ -15,7 +15,7 @@ use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
-use crate::semconv::RunId;
+use crate::semconv::{self, RunId};
 use crate::workflow::{self, Program};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -87,6 +87,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client;
     client.hosts = Some(guard.host_filter());
+    client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
     let client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags);
     let environment = workflow::Environment::new(settings.variables.given.clone());

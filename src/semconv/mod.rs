@@ -6,10 +6,16 @@
 mod context;
 mod ids;
 pub mod metric;
+#[cfg(feature = "auth")]
+mod proof;
+mod received;
 mod sampling;
 
 pub use context::{Baggage, TRACEPARENT_LEN, TraceContext, TraceContextError};
 pub use ids::{IdError, RunId, SpanId, TraceId};
+#[cfg(feature = "auth")]
+pub use proof::{LIFETIME, PROOF_LEN, Secret, SecretError};
+pub use received::ReceivedBaggage;
 pub use sampling::Sampling;
 
 /// The header that carries W3C Trace Context.
@@ -30,5 +36,7 @@ pub const SECRET: &str = "PACECAR_SECRET";
 pub const SYNTHETIC_TYPE: &str = "user_agent.synthetic.type";
 /// The value of [`SYNTHETIC_TYPE`] that pacecar uses.
 pub const SYNTHETIC_TEST: &str = "test";
+/// The span attribute that says how long a request waited before its handler began, in seconds.
+pub const TIME_IN_QUEUE: &str = "http.server.request.time_in_queue";
 /// What pacecar calls itself in `user-agent`, unless the plan or `--user-agent` says otherwise.
 pub const USER_AGENT: &str = concat!("pacecar/", env!("CARGO_PKG_VERSION"));
