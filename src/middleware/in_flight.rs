@@ -21,7 +21,7 @@
 //! let in_flight = layer.in_flight();
 //! let mut service = ServiceBuilder::new()
 //!     .layer(layer)
-//!     .service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::<&[u8]>::from("hello"))));
+//!     .service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::new(&b"hello"[..]))));
 //!
 //! let answer = service.ready().await.unwrap().call(Request::new(())).await.unwrap();
 //! assert_eq!(in_flight.count(), 1, "its body is still on its way");

@@ -28,6 +28,8 @@ mod recognise;
 mod scope;
 mod shed;
 pub mod synthetic;
+#[cfg(test)]
+mod tests;
 pub mod yielding;
 
 pub use in_flight::{Accepted, InFlight, InFlightBody, InFlightLayer, InFlightService};
