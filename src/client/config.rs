@@ -1,9 +1,9 @@
 //! What the client does, from the plan and the flags over it.
 
-use super::HostFilter;
+use super::{HostFilter, Proving};
 use crate::plan::{Diagnostics, HttpVersion, Plan, Rate, Span};
-use crate::semconv::{self, Sampling};
-use http::HeaderValue;
+use crate::semconv::{self, Sampling, Secret};
+use http::{HeaderValue, Uri};
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct ClientConfig {
     pub random_flag: bool,
     /// The most bytes of a body, decoded, that are read.
     pub max_body: u64,
+    /// Who proves to whom that he knows the shared secret; none: nobody.
+    pub proving: Option<Proving>,
 }
 
 /// What flags say over the plan. The default says nothing.
@@ -52,6 +54,8 @@ pub struct Overrides {
     pub no_connection_reuse: bool,
     /// The guard's `hosts`.
     pub hosts: Option<HostFilter>,
+    /// `PACECAR_SECRET`; an empty one is none.
+    pub secret: Option<String>,
 }
 
 /// What the client does in a run of this plan. Problems are recorded, and a default stands in.
@@ -97,7 +101,26 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
         sampling: traces.map_or(Sampling::ALL, |traces| Sampling::ratio(traces.sample.value)),
         random_flag: traces.is_some_and(|traces| traces.random_flag),
         max_body: DEFAULT_MAX_BODY,
+        proving: proving(plan, overrides, diagnostics),
     }
+}
+
+/// Who proves what to whom. Without a `base_url` nobody knows whom the secret is shared with.
+fn proving(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics) -> Option<Proving> {
+    let text = overrides.secret.as_deref().filter(|secret| !secret.is_empty())?;
+    let secret = Secret::new(text)
+        .map_err(|error| {
+            let told = diagnostics.error(Span::NONE, format!("{}: {error}", semconv::SECRET));
+            told.hint("for example the output of `openssl rand -hex 32`");
+        })
+        .ok()?;
+    let home =
+        plan.base_url.as_ref().and_then(|base| base.value.parse::<Uri>().ok()).filter(|base| base.host().is_some());
+    if home.is_none() {
+        let told = diagnostics.warning(Span::NONE, format!("{} is set and proves nothing", semconv::SECRET));
+        told.hint("give the plan a `base_url`: proofs go there and nowhere else");
+    }
+    home.map(|home| Proving { secret, home })
 }
 
 /// The time between two events of a rate; none where the rate is none.
@@ -123,6 +146,7 @@ impl Default for ClientConfig {
             sampling: Sampling::ALL,
             random_flag: false,
             max_body: DEFAULT_MAX_BODY,
+            proving: None,
         }
     }
 }
@@ -141,6 +165,7 @@ impl fmt::Debug for ClientConfig {
             .field("sampling", &self.sampling)
             .field("random_flag", &self.random_flag)
             .field("max_body", &self.max_body)
+            .field("proving", &self.proving.is_some())
             .finish()
     }
 }

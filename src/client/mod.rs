@@ -17,6 +17,7 @@ mod cookies;
 mod decompression;
 mod in_process;
 mod progress;
+mod proof;
 mod redirect;
 mod shared;
 mod tag;
@@ -29,6 +30,7 @@ mod tests;
 pub use config::{ClientConfig, DEFAULT_MAX_BODY, Overrides, compile};
 pub use connection::ConnectionBody;
 pub use in_process::ForeignBody;
+pub use proof::Proving;
 pub use shared::{Shared, WorkerClient};
 
 use crate::measure::Failure;
@@ -40,6 +42,7 @@ use http::Uri;
 use http_body::Body;
 use http_body_util::Full;
 use progress::Progress;
+use proof::Proof;
 use redirect::Redirect;
 use std::sync::Arc;
 use tag::Tag;
@@ -82,6 +85,8 @@ where
     let service = Timeout::new(service, config.timeout, progress);
     // Above the redirect: written once, carried by each hop.
     let service = TraceContext::new(service, config.sampling, config.random_flag);
+    // Above the redirect: made once for all hops that stay with the target, and lost by those that leave.
+    let service = Proof::new(service, config.proving.clone());
     // Outermost: says who asks, of which the plan may think otherwise.
     Tag::new(service, config.user_agent.clone())
 }

@@ -27,4 +27,6 @@ pub struct Arrival {
 pub struct Finished {
     /// When its last step, its think time included, was over.
     pub ended: Instant,
+    /// Whether it ended because the target turned a request of it away.
+    pub shed: bool,
 }

@@ -17,6 +17,8 @@ pub(crate) struct Cells {
     pub(crate) request_trends: Vec<Histogram>,
     /// Of each site: expected, not expected.
     pub(crate) requests: Vec<[u64; 2]>,
+    /// Of each site: those that the target turned away.
+    pub(crate) requests_shed: Vec<u64>,
     /// Of each site, by kind.
     pub(crate) failures: Vec<[u64; FAILURES.len()]>,
     /// Of each site: when the requests were due that were cut off.
@@ -109,6 +111,7 @@ impl Cells {
         Self {
             request_trends: vec![Histogram::new(); sites * 2 * REQUEST_TRENDS],
             requests: vec![[0; 2]; sites],
+            requests_shed: vec![0; sites],
             failures: vec![[0; FAILURES.len()]; sites],
             requests_cut_off: vec![Dues::new(); sites],
             groups: vec![Histogram::new(); sites],
@@ -127,6 +130,7 @@ impl Cells {
     pub(crate) fn merge(&mut self, other: &Self, timed: bool) {
         each(&mut self.request_trends, &other.request_trends, Histogram::merge);
         each(&mut self.requests, &other.requests, |a, b| each(a, b, |a, b| *a += b));
+        each(&mut self.requests_shed, &other.requests_shed, |a, b| *a += b);
         each(&mut self.failures, &other.failures, |a, b| each(a, b, |a, b| *a += b));
         each(&mut self.requests_cut_off, &other.requests_cut_off, Dues::merge);
         each(&mut self.groups, &other.groups, Histogram::merge);
@@ -154,6 +158,7 @@ impl Cells {
     pub(crate) fn clear(&mut self) {
         self.request_trends.iter_mut().for_each(Histogram::clear);
         self.requests.fill([0; 2]);
+        self.requests_shed.fill(0);
         self.failures.fill([0; FAILURES.len()]);
         self.requests_cut_off.iter_mut().for_each(Dues::clear);
         self.groups.iter_mut().for_each(Histogram::clear);

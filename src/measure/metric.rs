@@ -89,6 +89,7 @@ metrics! {
     POOL_USED = 27: Gauge Default Target,
     POOL_PENDING = 28: Gauge Default Target,
     POOL_WAIT = 29: Trend Time Target,
+    HTTP_REQS_SHED = 30: Counter Default Request,
 }
 
 /// Built-in metrics that a step counts as a custom one: the first cells of each site.

@@ -107,6 +107,10 @@ impl Recorder {
         self.stream.as_mut().map(|stream| std::mem::take(&mut **stream)).unwrap_or_default()
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The run's start.
     #[must_use]
     pub const fn start(&self) -> Instant {
@@ -324,6 +328,10 @@ impl RecorderHandle {
         empty.vus.clone_from(&recorder.vus);
         empty.vus_before.clone_from(&recorder.vus);
         std::mem::replace(&mut *recorder, empty)
+    }
+
+    pub(crate) fn with(&self, work: impl FnOnce(&mut Recorder)) {
+        work(&mut self.0.borrow_mut());
     }
 
     /// Whether each thing that happens is to be told.

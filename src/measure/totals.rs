@@ -254,10 +254,10 @@ impl Totals {
         (u64::try_from(vus.active).unwrap_or(0), u64::try_from(vus.made).unwrap_or(0))
     }
 
-    /// Requests that ended, redirects too.
+    /// Requests that ended, redirects and those that were turned away too.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.cells.requests.iter().flatten().sum()
+        self.cells.requests.iter().flatten().sum::<u64>() + self.requests_shed()
     }
 
     /// Requests that were cut off at the end.
@@ -372,6 +372,11 @@ impl Totals {
             let of = |site: usize| self.cells.requests.get(site).map_or(0, |counts| counts[usize::from(!expected)]);
             if takes(expected) { places().map(of).sum() } else { 0 }
         };
+        // Neither expected nor not: who asks for either means answers.
+        let shed = || -> u64 {
+            let of = |site: usize| self.cells.requests_shed.get(site).copied().unwrap_or(0);
+            if source.expected.is_none() { places().map(of).sum() } else { 0 }
+        };
         if let Some(kind) = metric.failure() {
             // What failed was not expected.
             let of = |site: usize| self.cells.failures.get(site).map_or(0, |failures| failures[failure_index(kind)]);
@@ -379,7 +384,8 @@ impl Totals {
             return Reading::Counter(sum as f64);
         }
         match metric {
-            MetricId::HTTP_REQS => Reading::Counter((count(true) + count(false)) as f64),
+            MetricId::HTTP_REQS => Reading::Counter((count(true) + count(false) + shed()) as f64),
+            MetricId::HTTP_REQS_SHED => Reading::Counter(shed() as f64),
             MetricId::HTTP_REQ_FAILED => {
                 Reading::Rate(Share { passes: count(false), total: count(true) + count(false) })
             }

@@ -389,6 +389,7 @@ const fn section(id: MetricId) -> Section {
         | MetricId::HTTP_REQ_RESPONSE_TIME
         | MetricId::HTTP_REQ_FAILED
         | MetricId::HTTP_REQS
+        | MetricId::HTTP_REQS_SHED
         | MetricId::CONNECTION_RESET
         | MetricId::CONNECTION_REFUSED
         | MetricId::TIMEOUT => Section::Http,

@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
+use super::embed::InProcess;
 use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
@@ -16,7 +17,7 @@ use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
-use crate::semconv::RunId;
+use crate::semconv::{self, RunId};
 use crate::workflow::{self, Program};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -55,15 +56,29 @@ pub struct Compiled {
     pub(super) stop: Stop,
     pub(super) control: Control,
     pub(super) board: Arc<Board>,
+    /// A target in this process, in the place of connections.
+    pub(super) target: Option<InProcess>,
 }
 
 /// Reads a plan and lets each room compile its part. None where the diagnostics have an error.
 ///
 /// Data files are read; nothing else is touched, and nothing is sent.
 pub fn compile(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
+    compile_changed(source, settings, |_| ())
+}
+
+/// The same, after `change` has changed what was read.
+pub(super) fn compile_changed(
+    source: &Source,
+    settings: Settings,
+    change: impl FnOnce(&mut Plan),
+) -> (Option<Compiled>, Diagnostics) {
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
     let no_cleanup = settings.overrides.no_cleanup;
-    let mut compiled = plan.and_then(|plan| rooms(plan, source, settings, &mut diagnostics));
+    let mut compiled = plan.and_then(|mut plan| {
+        change(&mut plan);
+        rooms(plan, source, settings, &mut diagnostics)
+    });
     if let Some(compiled) = &mut compiled {
         let never = compiled.plan.cleanup.as_ref().is_some_and(|section| section.when.value == When::Never);
         compiled.undo = Some(UndoPlace::beside(source, no_cleanup || never));
@@ -95,6 +110,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let mut client = settings.client;
     let fence = Fence::default();
     client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
+    client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
     let client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags);
     let environment = workflow::Environment::new(settings.variables.given.clone());
@@ -148,6 +164,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         board: Board::new(&plan.name.value, load.planned_vus()),
         load,
         plan,
+        target: None,
     })
 }
 

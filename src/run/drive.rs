@@ -7,6 +7,7 @@ use super::board::Snapshot;
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
+use super::embed::vus_over;
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
 use super::kept::Keeping;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tower::Service;
 
 /// The time setup gets, and teardown: k6's `setupTimeout` and `teardownTimeout`.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -262,11 +264,18 @@ impl Compiled {
             watch.begin(start);
         }
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
-        let factory = move |context: WorkerContext| vus(&client, &program, context);
-        let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
-        let control = self.control.clone();
-        let mut workers =
-            load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop, control);
+        let (layout, stop, control) = (Arc::clone(&self.layout), self.stop.clone(), self.control.clone());
+        let (plan, count, of) = (self.load.clone(), self.workers.get(), Arc::clone(&layout));
+        let mut workers = match self.target.clone() {
+            None => {
+                let factory = move |context: WorkerContext| vus(&client, &program, context);
+                load::start(plan, count, factory, of, start, stop, control)
+            }
+            Some(target) => {
+                let factory = move |context: WorkerContext| vus_over(&client, &program, &target, context);
+                load::start(plan, count, factory, of, start, stop, control)
+            }
+        };
         let mut keeping = Keeping::new(self.keeps, &layout, start);
         let mut totals = Totals::new(layout, start);
         let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
@@ -311,8 +320,13 @@ impl Compiled {
             return true;
         }
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
-        let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || {
-            play_once(client, program, layout, setup, hold)
+        let target = self.target.clone();
+        let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || async move {
+            let (worker, traffic) = (client.worker(), Traffic::default());
+            match target {
+                None => play_once(worker.vu(traffic.clone()), traffic, program, layout, setup, hold).await,
+                Some(target) => play_once(worker.vu_over(target), traffic, program, layout, setup, hold).await,
+            }
         });
         let what = if setup { "setup" } else { "teardown" };
         let (recorder, outcome) = match played.await {
@@ -362,17 +376,22 @@ fn vus(client: &client::Shared, program: &Arc<Program>, context: WorkerContext) 
 }
 
 /// Plays setup's or teardown's steps once; none where they ran out of time.
-async fn play_once(
-    client: client::Shared,
+async fn play_once<S, B>(
+    service: S,
+    traffic: Traffic,
     program: Arc<Program>,
     layout: Arc<Layout>,
     setup: bool,
     hold: Option<watch::Receiver<Hold>>,
-) -> (Recorder, Option<Result<(), PhaseError>>) {
+) -> (Recorder, Option<Result<(), PhaseError>>)
+where
+    S: Service<client::Request, Response = http::Response<B>>,
+    S::Error: Into<load::BoxError>,
+    B: http_body::Body<Data = bytes::Bytes>,
+    B::Error: Into<load::BoxError>,
+{
     let start = Instant::now();
     let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), start));
-    let traffic = Traffic::default();
-    let service = client.worker().vu(traffic.clone());
     let steps = async {
         if setup {
             program.setup(service, recorder.clone(), traffic).await

@@ -186,10 +186,14 @@ impl Compiled {
     /// Sends the requests that undo, on a thread of their own, and lets no figure of the run have them.
     async fn play_undo(&self, leftovers: bool) -> std::io::Result<()> {
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
+        let target = self.target.clone();
         local::run("pacecar-undo", move || async move {
             let recorder = RecorderHandle::new(Recorder::new(layout, Instant::now()));
             let client = client.worker();
-            program.undo(|traffic| client.vu(traffic), recorder, leftovers).await;
+            match target {
+                None => program.undo(|traffic| client.vu(traffic), recorder, leftovers).await,
+                Some(target) => program.undo(|_| client.vu_over(target.clone()), recorder, leftovers).await,
+            };
         })
         .await
     }

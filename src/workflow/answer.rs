@@ -8,8 +8,9 @@ use super::sse::{Events, has_content};
 use crate::measure::{
     Exchange, Failure, FailureKind, Hop, MetricId, Proto, RecorderHandle, SiteId, Timings, TlsVersion,
 };
+use crate::semconv;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -20,6 +21,9 @@ use tower::Service;
 
 /// The largest body that is kept for captures and checks, in bytes.
 pub(crate) const MAX_BODY: usize = 8 << 20;
+
+/// What marks an answer that turns a request away.
+const SHED: HeaderName = HeaderName::from_static(semconv::SHED);
 
 /// What an error of a service or body can become.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -221,6 +225,11 @@ impl Answer {
             stale: exchange.stale,
             ended,
         }
+    }
+
+    /// Whether the target says that it turned the request away to spare real ones.
+    pub(crate) fn is_shed(&self) -> bool {
+        matches!(self.status, 429 | 503) && self.headers.contains_key(SHED)
     }
 
     /// The body as text, where all of it is there.

@@ -85,6 +85,8 @@ pub(crate) enum Cause {
     Missing,
     /// What it would create could not be written down; nothing was sent.
     Unwritten,
+    /// The target turned it away to spare real requests.
+    Shed,
     /// There was no (whole) answer.
     Failure(FailureKind),
     /// The answer's status is none that is expected.
@@ -213,9 +215,14 @@ where
         };
         let answer = ask(self.service, request, wanted, &mut hand.found).await;
         in_flight.landed = true;
-        let expected = answer.failure.is_none() && step.expect.expects(answer.status);
-        self.count(step, &answer, expected, due, (hand.trace, span));
-        let failed = self.look(step, &answer, expected, hand);
+        let failed = if answer.is_shed() {
+            self.count_hops(step, &answer, due, (hand.trace, span));
+            self.shed(step, &answer, hand)
+        } else {
+            let expected = answer.failure.is_none() && step.expect.expects(answer.status);
+            self.count(step, &answer, expected, due, (hand.trace, span));
+            self.look(step, &answer, expected, hand)
+        };
         if let (Some(pending), Some(undo)) = (pending, &step.undo) {
             let Hand { variables, scratch, .. } = hand;
             pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
@@ -299,6 +306,24 @@ where
         if answer.stale {
             self.recorder.stale_connection();
         }
+        let (due, number) = self.count_hops(step, answer, due, ids);
+        let (trace, span) = ids;
+        let sample = self.sample(answer, expected, due);
+        self.recorder.request(step.site, &sample);
+        self.recorder.tell(|| {
+            let (site, server_timing) = (step.site, server_timing(&answer.headers));
+            Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
+        });
+        if let Some(wrong) = wrong(answer, expected) {
+            self.recorder.went_wrong(step.site, wrong, trace);
+        }
+        if let Some(kind) = answer.failure {
+            tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
+        }
+    }
+
+    /// Counts the redirects before an answer: when what followed was due, and its number.
+    fn count_hops(&self, step: &Step, answer: &Answer, due: Instant, ids: (TraceId, SpanId)) -> (Instant, u16) {
         let (trace, span) = ids;
         let (mut due, mut number) = (due, 0);
         for hop in &answer.hops {
@@ -322,7 +347,23 @@ where
             number = number.saturating_add(1);
             due = hop.ended;
         }
-        let sample = RequestSample {
+        (due, number)
+    }
+
+    /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
+    /// the sequence ends with it, unless the step says otherwise.
+    fn shed(&self, step: &Step, answer: &Answer, hand: &mut Hand) -> (Option<Cause>, bool) {
+        self.recorder.request_shed(step.site, &self.sample(answer, false, answer.ended));
+        for capture in &step.captures {
+            if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
+                *slot = None;
+            }
+        }
+        (Some(Cause::Shed), step.on_failure != Some(OnFailure::Continue))
+    }
+
+    const fn sample(&self, answer: &Answer, expected: bool, due: Instant) -> RequestSample {
+        RequestSample {
             due,
             ended: answer.ended,
             timings: answer.timings,
@@ -332,17 +373,6 @@ where
             proto: answer.proto,
             tls: answer.tls,
             tenant: self.tenant,
-        };
-        self.recorder.request(step.site, &sample);
-        self.recorder.tell(|| {
-            let (site, server_timing) = (step.site, server_timing(&answer.headers));
-            Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
-        });
-        if let Some(wrong) = wrong(answer, expected) {
-            self.recorder.went_wrong(step.site, wrong, trace);
-        }
-        if let Some(kind) = answer.failure {
-            tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
         }
     }
 
@@ -424,7 +454,7 @@ impl Cause {
     /// Whether no check of the step has counted it.
     pub(crate) fn has_no_check(self, step: &Step) -> bool {
         match self {
-            Self::Missing | Self::Capture(_) | Self::Check(_) => false,
+            Self::Missing | Self::Shed | Self::Capture(_) | Self::Check(_) => false,
             Self::Unwritten => true,
             Self::Failure(_) | Self::Status(_) => !step.expect.checks_status(),
         }

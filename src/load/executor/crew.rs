@@ -198,8 +198,12 @@ impl<M: MakeVu> Crew<M> {
         };
         let due = arrival.due;
         match finished {
-            Some(Ok(Finished { ended })) => {
-                self.recorder.iteration(self.scenario, &IterationSample { due, started, ended });
+            Some(Ok(Finished { ended, shed })) => {
+                if shed {
+                    self.recorder.iteration_shed(self.scenario, ended);
+                } else {
+                    self.recorder.iteration(self.scenario, &IterationSample { due, started, ended });
+                }
                 self.tally.completed.add(1);
                 Attempt::Finished(ended)
             }
