@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
+use super::export;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
 use super::undo::UndoPlace;
@@ -9,6 +10,7 @@ use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan};
 use crate::client;
+use crate::export::Output;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
 use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
@@ -29,6 +31,7 @@ pub struct Compiled {
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
     pub(super) timelines: Option<TimelinesPlan>,
+    pub(super) outputs: Vec<Output>,
     pub(super) redis: Option<RedisPlan>,
     pub(super) undo: Option<UndoPlace>,
     /// Of the plan's text, before anything was filled in.
@@ -94,6 +97,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
+    let outputs = export::compile(&plan, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -115,6 +119,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         cleanup,
         correlation,
         timelines,
+        outputs,
         redis,
         undo: None,
         digest: super::lease::digest(&source.bytes),

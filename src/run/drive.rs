@@ -7,6 +7,7 @@ use super::board::Snapshot;
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
+use super::export;
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
 use super::lease::{self, Task, Tenure};
@@ -16,6 +17,7 @@ use super::reporter::Reporter;
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{self, CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
+use crate::export::{EventKind, Exports};
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
@@ -99,6 +101,7 @@ impl Compiled {
             show(progress);
         };
         show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        let Some(mut exports) = self.open_outputs(&mut findings).await else { return findings.complete(None) };
         if !self.admit(true, &mut findings).await {
             return findings.complete(None);
         }
@@ -137,16 +140,17 @@ impl Compiled {
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         // Stopped before anything was sent: then nothing is.
         let begun = self.stop.reason().is_none();
+        exports.begin();
         let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
         if begun {
             self.undo_leftovers(&mut findings).await;
         }
         let loaded = ready && self.stop.reason().is_none();
-        if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
-            feed.tell(recorder.take_stream()).await;
+        if let Some(recorder) = around.last_mut() {
+            tell(&exports, feed.as_ref(), recorder).await;
         }
         let load = if loaded {
-            self.load(&mut show, feed.as_ref(), watch.as_ref(), &mut findings).await
+            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -164,12 +168,13 @@ impl Compiled {
             self.undo_created(&mut findings).await;
         }
         let Load { mut totals, duration, used } = load;
+        export::tell_unfinished(&exports, &totals, duration);
         for recorder in &mut around {
             totals.merge(recorder);
-            if let Some(feed) = &feed {
-                feed.tell(recorder.take_stream()).await;
-            }
+            tell(&exports, feed.as_ref(), recorder).await;
         }
+        exports.event(if self.stopped_from_outside() { EventKind::Stopped } else { EventKind::Ended });
+        exports.close();
         self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
@@ -207,7 +212,13 @@ impl Compiled {
             let timelines = watch.report(plan, &totals, duration, used, &failed);
             report.correlation.get_or_insert_default().timelines = Some(timelines);
         }
+        report.outputs = export::finish(exports, &mut findings).await;
         findings.complete(Some(report))
+    }
+
+    /// Whether a signal, or somebody at the control address, ended the load.
+    fn stopped_from_outside(&self) -> bool {
+        matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control))
     }
 
     /// Begins to correlate, where the plan asks for it.
@@ -229,8 +240,7 @@ impl Compiled {
             return JudgeReport::default();
         }
         let mut report = self.judges.judge(totals, end);
-        let stopped = matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control));
-        if stopped || self.replaced {
+        if self.stopped_from_outside() || self.replaced {
             for sentence in report.leave_out_unjudged() {
                 findings.note(format!("not judged: {sentence}"));
             }
@@ -242,6 +252,7 @@ impl Compiled {
     async fn load(
         &self,
         show: &mut impl FnMut(&Progress),
+        exports: &Exports,
         feed: Option<&Feed>,
         watch: Option<&Watch>,
         findings: &mut Findings,
@@ -267,6 +278,7 @@ impl Compiled {
                 board: &self.board,
                 feed,
                 watch,
+                exports,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
@@ -381,6 +393,15 @@ impl Compiled {
             findings.note(format!("cleanup: {note}"));
         }
         Some(CleanupReport::from(&outcome))
+    }
+}
+
+/// Tells whoever wants to know what setup or teardown recorded.
+async fn tell(exports: &Exports, feed: Option<&Feed>, recorder: &mut Recorder) {
+    let stream = Arc::new(recorder.take_stream());
+    exports.record(&stream);
+    if let Some(feed) = feed {
+        feed.tell(stream).await;
     }
 }
 

@@ -7,6 +7,7 @@ mod compile;
 mod completed;
 mod correlate;
 mod drive;
+mod export;
 mod fidelity;
 mod handle;
 pub mod lease;
