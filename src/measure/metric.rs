@@ -133,6 +133,18 @@ impl MetricId {
     }
 }
 
+impl MetricId {
+    /// The counter of this failure; none where it has none of its own.
+    pub(crate) const fn of_failure(kind: FailureKind) -> Option<Self> {
+        match kind {
+            FailureKind::Reset => Some(Self::CONNECTION_RESET),
+            FailureKind::Refused => Some(Self::CONNECTION_REFUSED),
+            FailureKind::Timeout => Some(Self::TIMEOUT),
+            _ => None,
+        }
+    }
+}
+
 /// The place of a failure's counter.
 pub(crate) const fn failure_index(kind: FailureKind) -> usize {
     match kind {

@@ -121,9 +121,11 @@ impl Totals {
 
     /// Sets the gauges `vus` and `vus_max` from what the workers last said. Once a second, after merging. Where no
     /// worker has said anything yet there is nothing to sample: 0 would be a figure that nobody measured.
-    pub fn sample_vus(&mut self) {
+    ///
+    /// Answers with what it set: VUs at work, VUs made.
+    pub fn sample_vus(&mut self) -> Option<(f64, f64)> {
         if self.vus_now.iter().all(|vus| vus.made == 0) {
-            return;
+            return None;
         }
         let at = Instant::now().saturating_duration_since(self.start);
         let active = self.vus_now.iter().map(|vus| vus.active).sum::<i64>().max(0) as f64;
@@ -137,6 +139,7 @@ impl Totals {
                 cell.record(value, || at);
             }
         }
+        Some((active, made))
     }
 
     /// What can be counted.

@@ -9,9 +9,6 @@ use super::document::Plan;
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     sections(plan, diagnostics);
     guard(plan, diagnostics);
-    for output in &plan.outputs {
-        diagnostics.not_yet(output.span, "`outputs`");
-    }
     if let Some(report) = &plan.report {
         diagnostics.not_yet(report.span, "`report`");
     }

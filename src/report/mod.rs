@@ -18,8 +18,8 @@ mod tests;
 
 pub use correlation::{CorrelationReport, ReceiverFigures};
 pub use result::{
-    CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, RunMeta, RunReport, Section, TableReport,
-    TrendFigures,
+    CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, OutputReport, RunMeta, RunReport, Section,
+    TableReport, TrendFigures,
 };
 pub(crate) use result::{groups as live_groups, metrics as live_metrics};
 pub use saved::{Opened, ResultError, SavedRun};

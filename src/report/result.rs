@@ -33,8 +33,21 @@ pub struct RunReport {
     pub errors: Errors,
     /// What correlation came to; none where the plan asks for none.
     pub correlation: Option<CorrelationReport>,
+    /// What became of the points of each output, by its name; empty where there is none.
+    pub outputs: Vec<OutputReport>,
     /// What cleanup found and deleted; none where it did not run.
     pub cleanup: Option<CleanupReport>,
+}
+
+/// What became of the points of the outputs of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputReport {
+    /// `json`, `influxdb`, `prometheus-rw`, `otlp`.
+    pub name: &'static str,
+    /// Points that were acknowledged.
+    pub written: u64,
+    /// Points that were not.
+    pub lost: u64,
 }
 
 /// What the room `judge` says of a run.
@@ -207,6 +220,7 @@ impl RunReport {
             intervals,
             errors: totals.errors(),
             correlation: None,
+            outputs: Vec::new(),
             cleanup,
             run,
         }

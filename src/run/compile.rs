@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
 use super::embed::InProcess;
+use super::export;
 use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
@@ -11,6 +12,7 @@ use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan, Fence};
 use crate::client;
+use crate::export::Output;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
 use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
@@ -31,6 +33,7 @@ pub struct Compiled {
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
     pub(super) timelines: Option<TimelinesPlan>,
+    pub(super) outputs: Vec<Output>,
     pub(super) redis: Option<RedisPlan>,
     /// Closed to requests once the lease may be lost.
     pub(super) fence: Fence,
@@ -118,6 +121,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
+    let outputs = export::compile(&plan, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -143,6 +147,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         cleanup,
         correlation,
         timelines,
+        outputs,
         redis,
         fence,
         undo: None,

@@ -13,6 +13,7 @@ use crate::measure::{Batch, Layout, LayoutBuilder, WallClock};
 use crate::plan::{Diagnostics, Plan, Variables};
 use crate::report::{CorrelationReport, ReceiverFigures};
 use crate::semconv::{RunId, Sampling};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -53,14 +54,14 @@ pub(super) struct Correlation {
 
 /// Where what happened is handed on. The last one that is dropped ends the telling.
 #[derive(Clone, Debug)]
-pub(super) struct Feed(mpsc::Sender<Batch>);
+pub(super) struct Feed(mpsc::Sender<Arc<Batch>>);
 
 /// Joins until the feed ends and what still comes has come.
 struct Joining {
     joiner: Joiner,
     narrator: Option<Narrator>,
     incoming: Option<Incoming>,
-    feed: mpsc::Receiver<Batch>,
+    feed: mpsc::Receiver<Arc<Batch>>,
     linger: Duration,
     /// Who keeps timelines.
     ear: Option<mpsc::Sender<Told>>,
@@ -199,7 +200,7 @@ impl Correlation {
 
 impl Feed {
     /// Hands on what a worker recorded. Waits where the join is behind: the workers do not.
-    pub(super) async fn tell(&self, batch: Batch) {
+    pub(super) async fn tell(&self, batch: Arc<Batch>) {
         if !batch.is_empty() {
             // Gone only where the join panicked, which its report tells.
             let _ = self.0.send(batch).await;

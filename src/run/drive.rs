@@ -8,6 +8,7 @@ use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
 use super::embed::vus_over;
+use super::export;
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
 use super::kept::Keeping;
@@ -18,6 +19,7 @@ use super::reporter::Reporter;
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
+use crate::export::{EventKind, Exports};
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Course, Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
@@ -104,6 +106,7 @@ impl Compiled {
             show(progress);
         };
         show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        let Some(mut exports) = self.open_outputs(&mut findings).await else { return findings.complete(None) };
         if !self.admit(true, &mut findings).await {
             return findings.complete(None);
         }
@@ -142,19 +145,20 @@ impl Compiled {
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         // Stopped before anything was sent: then nothing is.
         let begun = self.stop.reason().is_none();
+        exports.begin();
         let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
         if begun {
             self.undo_leftovers(&mut findings).await;
         }
         let loaded = ready && self.stop.reason().is_none();
-        if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
-            feed.tell(recorder.take_stream()).await;
+        if let Some(recorder) = around.last_mut() {
+            tell(&exports, feed.as_ref(), recorder).await;
         }
         if let (true, Some(tenure), Some(plan)) = (loaded, &mut tenure, &self.cleanup) {
             tenure.sweep_while_traffic_runs(plan, self.name());
         }
         let load = if loaded {
-            self.load(&mut show, feed.as_ref(), watch.as_ref(), &mut findings).await
+            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -177,12 +181,13 @@ impl Compiled {
             self.undo_created(&mut findings).await;
         }
         let Load { mut totals, course, duration, used } = load;
+        export::tell_unfinished(&exports, &totals, duration);
         for recorder in &mut around {
             totals.merge(recorder);
-            if let Some(feed) = &feed {
-                feed.tell(recorder.take_stream()).await;
-            }
+            tell(&exports, feed.as_ref(), recorder).await;
         }
+        exports.event(if self.stopped_from_outside() { EventKind::Stopped } else { EventKind::Ended });
+        exports.close();
         self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
@@ -219,8 +224,14 @@ impl Compiled {
             let timelines = watch.report(plan, &totals, duration, used, &failed);
             report.correlation.get_or_insert_default().timelines = Some(timelines);
         }
+        report.outputs = export::finish(exports, &mut findings).await;
         let kept = self.keep(&totals, course);
         findings.complete_with(report, kept)
+    }
+
+    /// Whether a signal, or somebody at the control address, ended the load.
+    fn stopped_from_outside(&self) -> bool {
+        matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control))
     }
 
     /// Begins to correlate, where the plan asks for it.
@@ -242,8 +253,7 @@ impl Compiled {
             return JudgeReport::default();
         }
         let mut report = self.judges.judge(totals, end);
-        let stopped = matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control));
-        if stopped || self.replaced {
+        if self.stopped_from_outside() || self.replaced {
             for sentence in report.leave_out_unjudged() {
                 findings.note(format!("not judged: {sentence}"));
             }
@@ -255,6 +265,7 @@ impl Compiled {
     async fn load(
         &self,
         show: &mut impl FnMut(&Progress),
+        exports: &Exports,
         feed: Option<&Feed>,
         watch: Option<&Watch>,
         findings: &mut Findings,
@@ -289,6 +300,7 @@ impl Compiled {
                 board: &self.board,
                 feed,
                 watch,
+                exports,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
@@ -361,6 +373,15 @@ impl Compiled {
                 false
             }
         }
+    }
+}
+
+/// Tells whoever wants to know what setup or teardown recorded.
+async fn tell(exports: &Exports, feed: Option<&Feed>, recorder: &mut Recorder) {
+    let stream = Arc::new(recorder.take_stream());
+    exports.record(&stream);
+    if let Some(feed) = feed {
+        feed.tell(stream).await;
     }
 }
 

@@ -8,6 +8,7 @@ mod completed;
 mod correlate;
 mod drive;
 pub mod embed;
+mod export;
 mod fidelity;
 mod handle;
 mod kept;

@@ -3,10 +3,12 @@
 
 use super::board::{Board, Snapshot};
 use super::correlate::Feed;
+use super::export::tell_gauges;
 use super::kept::Keeping;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
 use super::timelines::Watch;
+use crate::export::{EventKind, Exports};
 use crate::load::{self, Control, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
@@ -31,6 +33,8 @@ pub(super) struct Reporter<'a> {
     pub(super) feed: Option<&'a Feed>,
     /// Who watches the target over time.
     pub(super) watch: Option<&'a Watch>,
+    /// Who writes points.
+    pub(super) exports: &'a Exports,
     pub(super) control: &'a Control,
     pub(super) board: &'a Board,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
@@ -51,6 +55,7 @@ impl Reporter<'_> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut aborted = None;
         let mut tick = 0;
+        let mut held = false;
         let mut before: Vec<u64> = vec![0; self.names.len()];
         let mut recent = Recent::new(self.totals.start());
         let mut asked = self.board.open(Arc::clone(&progress));
@@ -60,10 +65,11 @@ impl Reporter<'_> {
                     let Some(mut handover) = handover else { break };
                     self.totals.merge(&handover.recorder);
                     self.keeping.take(&handover.recorder);
-                    let stream = handover.recorder.take_stream();
+                    let stream = Arc::new(handover.recorder.take_stream());
                     if let Some(watch) = self.watch {
                         watch.saw(&stream);
                     }
+                    self.exports.record(&stream);
                     if let Some(feed) = self.feed {
                         feed.tell(stream).await;
                     }
@@ -78,9 +84,12 @@ impl Reporter<'_> {
                 }
                 _ = ticks.tick() => {
                     tick += 1;
-                    self.totals.sample_vus();
+                    if let Some((active, made)) = self.totals.sample_vus() {
+                        tell_gauges(self.exports, &[(MetricId::VUS, active), (MetricId::VUS_MAX, made)]);
+                    }
+                    self.tell_pauses(&mut held);
                     if let Some(watch) = self.watch {
-                        watch.feed(self.totals);
+                        tell_gauges(self.exports, &watch.feed(self.totals));
                     }
                     recent.sample(self.totals);
                     show(&self.progress(&progress, &mut before));
@@ -108,11 +117,21 @@ impl Reporter<'_> {
         Snapshot::of(self.totals, self.thresholds, recent, elapsed)
     }
 
+    /// Tells that the run was paused, or goes on; `held` is what was told last.
+    fn tell_pauses(&self, held: &mut bool) {
+        let paused = self.control.is_paused();
+        if std::mem::replace(held, paused) != paused {
+            self.exports.event(if paused { EventKind::Paused } else { EventKind::Resumed });
+        }
+    }
+
     /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
     fn judge(&mut self) -> Option<ThresholdResult> {
         let elapsed = self.elapsed();
         let failed = self.thresholds.abort(self.totals, elapsed)?;
         self.stop.drain(StopReason::Threshold);
+        let (metric, expression) = (failed.metric.clone(), failed.expression.clone());
+        self.exports.event(EventKind::Aborted { metric, expression });
         Some(failed)
     }
 

@@ -29,6 +29,7 @@ mod kills;
 mod ledger;
 mod lifecycle;
 mod node;
+mod outputs;
 mod plans;
 mod redis;
 mod results;

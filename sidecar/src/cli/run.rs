@@ -96,7 +96,7 @@ pub(crate) struct RunArgs {
     /// Which figures trends show, e.g. 'avg,p(95),p(99.9)'
     #[arg(long, value_name = "LIST", hide_env = true, env = "PACECAR_SUMMARY_TREND_STATS", help_heading = "Output")]
     pub(crate) summary_trend_stats: Option<String>,
-    /// Stream samples: json=FILE, influxdb=URL/DB, otlp[=URL], prometheus-rw=URL (not yet)
+    /// Where samples go: json=FILE, influxdb=URL/DB, otlp[=URL], prometheus-rw=URL (repeatable)
     #[arg(
         short = 'o',
         long = "out",
@@ -150,7 +150,7 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// The flags that were given and do not work yet.
     pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        [(self.http_debug, "--http-debug"), (!self.outputs.is_empty(), "--out"), (self.report.is_some(), "--report")]
+        [(self.http_debug, "--http-debug"), (self.report.is_some(), "--report")]
             .into_iter()
             .filter_map(|(given, name)| given.then_some(name))
             .collect()

@@ -173,6 +173,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
             stages,
             scenarios: args.scenarios.clone(),
             thresholds,
+            outputs: args.outputs.clone(),
             no_thresholds: args.no_thresholds,
             no_cleanup: args.no_cleanup,
         },

@@ -1,0 +1,19 @@
+//! Figures where people already look, while a run lives: k6's NDJSON.
+//!
+//! The reporter hands each batch that a worker recorded to every output; each output has a bounded queue and a thread
+//! of lower priority. An output that is slow, full or gone loses points and counts them, and delays nothing.
+
+mod error;
+mod exports;
+mod json;
+mod news;
+mod output;
+mod queue;
+mod sink;
+mod tags;
+
+pub use error::OutputError;
+pub use exports::{Exported, Exports, OutputFigures};
+pub use json::JsonPlace;
+pub use news::{Event, EventKind};
+pub use output::{Output, compile};
