@@ -4,6 +4,7 @@
 //! [`Trial`]s made so far and says what to run next, or what it comes to: plain data in, plain data out. Whoever
 //! implements [`RunTrial`] acts. So the search can be put to an API whose best value is known, a thousand times over.
 
+pub mod capacity;
 mod conclude;
 mod evidence;
 mod experiment;
@@ -14,6 +15,7 @@ mod look;
 pub mod noise;
 pub mod outcome;
 mod purse;
+pub mod remedy;
 mod search;
 pub mod setting;
 pub mod size;
@@ -22,6 +24,7 @@ pub mod trial;
 mod values;
 mod words;
 
+pub use capacity::{Need, Pods};
 pub use experiment::{Ended, Experiment, Progress};
 pub use outcome::{Improvement, NoiseReport, Outcome, Standing, ValueReport, Verdict};
 pub use purse::Purse;

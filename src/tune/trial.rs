@@ -3,6 +3,7 @@
 use super::setting::Setting;
 use crate::correlate::Band;
 use crate::measure::trend::Quantile;
+use crate::stats::LoadPoint;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -72,6 +73,9 @@ pub struct Measured {
     pub invalid: Vec<String>,
     /// What the requests waited for; empty where nobody correlated.
     pub bands: Vec<Band>,
+    /// How many requests were under way at once and how many ended per second, over parts of the trial: what the
+    /// scalability law is fitted to.
+    pub loads: Vec<LoadPoint>,
     /// The effective size or value that was read back, where it was: `db.client.connection.max=8`.
     pub read_back: Option<String>,
 }
