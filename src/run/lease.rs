@@ -18,8 +18,15 @@ use crate::report::Exit;
 use md5::{Digest, Md5};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How long is waited at the end for a database that cannot be reached; never longer than the lease.
+const AWAY: Duration = Duration::from_secs(15);
+/// How often it is tried.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A lease, and what stops the traffic when it is lost.
 pub(super) struct Tenure {
@@ -123,8 +130,22 @@ impl Tenure {
         }
     }
 
-    /// Decides who sweeps. What is left to others is told.
+    /// Decides who sweeps. What is left to others is told. A database that is away for a moment is waited for.
     pub(super) async fn settle(&self, plan: &CleanupPlan, findings: &mut Findings) -> Result<Task, Refusal> {
+        let until = Instant::now() + plan.lease().min(AWAY);
+        loop {
+            match self.try_settle(plan, findings).await {
+                Err(Refusal { cause: RefusalCause::Connect(_) | RefusalCause::ConnectTimeout(_), .. })
+                    if Instant::now() < until =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn try_settle(&self, plan: &CleanupPlan, findings: &mut Findings) -> Result<Task, Refusal> {
         if plan.has_ledger() {
             told_by_ledger(&LedgerFacts::of(plan, plan.run).await?, findings);
         }
@@ -240,10 +261,15 @@ fn told_by_ledger(facts: &LedgerFacts, findings: &mut Findings) {
     }
 }
 
+/// What a lease that was not renewed in time means for the exit code.
+pub(super) fn told_of_stop(findings: &mut Findings) {
+    findings.add(Exit::CleanupUnfinished, "the lease could not be renewed in time, and the traffic stopped");
+}
+
 /// What a lost lease means for the exit code.
 pub(super) fn told_of_loss(findings: &mut Findings) {
     findings.add(
         Exit::CleanupUnfinished,
-        "the lease was lost, and the traffic stopped: another pacecar may have deleted rows of this run meanwhile",
+        "the lease was lost: another pacecar may have deleted rows of this run meanwhile",
     );
 }

@@ -6,10 +6,11 @@
 use super::compile::Compiled;
 use super::completed::Findings;
 use super::drive::{explain, told};
-use super::lease::{Task, Tenure, told_of_loss};
+use super::lease::{Task, Tenure, told_of_loss, told_of_stop};
 use super::progress::{Phase, Progress};
 use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupOutcome, TableOutcome};
+use crate::load::StopReason;
 use crate::report::{CleanupReport, Exit};
 
 // === impl Compiled ===
@@ -29,6 +30,9 @@ impl Compiled {
             return Some(report(&outcome, findings));
         };
         show(&Progress { phase: Phase::Cleanup { deleted: 0 }, ..Progress::default() });
+        if self.stop.reason() == Some(StopReason::Lease) {
+            told_of_stop(findings);
+        }
         let meanwhile = tenure.swept(findings).await;
         match tenure.settle(plan, findings).await {
             Ok(Task::Sweep(scope, left)) => {

@@ -26,6 +26,7 @@ mod flags;
 mod guard;
 mod judges;
 mod kills;
+mod leases;
 mod ledger;
 mod lifecycle;
 mod node;

@@ -48,6 +48,11 @@ pub(crate) fn own(environment: &[(&str, &str)]) -> Own {
 }
 
 impl Own {
+    /// Its database, to be asked.
+    pub(crate) fn database(&self) -> Database {
+        postgres::shared().beside(self.database_url.clone())
+    }
+
     /// What it says of itself.
     pub(crate) fn stats(&self) -> Value {
         stats(&self.url)
