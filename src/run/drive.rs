@@ -12,7 +12,7 @@ use super::handle::Handle;
 use super::lease::{self, Task, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
-use super::reporter::Reporter;
+use super::reporter::{Reporter, held_by};
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{self, CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
@@ -79,7 +79,8 @@ impl Compiled {
     /// Waits where the run was asked to start paused, as in k6 before setup.
     async fn wait_for_resume(&self, show: &mut impl FnMut(&Progress)) {
         if self.control.is_paused() {
-            show(&Progress { phase: Phase::Paused, paused: true, ..Progress::default() });
+            let held_by = held_by(&self.control);
+            show(&Progress { phase: Phase::Paused, paused: true, held_by, ..Progress::default() });
             tokio::select! {
                 () = self.control.resumed() => {}
                 () = self.stop.stopped() => {}
@@ -131,6 +132,8 @@ impl Compiled {
             }
         };
         let hold = tenure.as_ref().map(Tenure::hold);
+        self.program.pass(self.control.gate().clone());
+        let keeper = self.guarding.start(&self.control).await;
         self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
@@ -138,7 +141,7 @@ impl Compiled {
         // Stopped before anything was sent: then nothing is.
         let begun = self.stop.reason().is_none();
         let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
-        if begun {
+        if begun && self.program.has_undo() && self.lets("what killed runs left was not undone", &mut findings).await {
             self.undo_leftovers(&mut findings).await;
         }
         let loaded = ready && self.stop.reason().is_none();
@@ -157,12 +160,17 @@ impl Compiled {
         if let Some(watch) = &mut watch {
             watch.load_ended().await;
         }
-        self.undo_created(&mut findings).await;
+        let sends = self.program.has_undo() || !self.plan.teardown.is_empty();
+        let may_send = !sends || self.lets("neither teardown nor undo was sent", &mut findings).await;
+        if may_send {
+            self.undo_created(&mut findings).await;
+        }
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
-        if begun {
+        if begun && may_send {
             self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
+        keeper.end(&self.control, &mut findings);
         let Load { mut totals, duration, used } = load;
         for recorder in &mut around {
             totals.merge(recorder);
@@ -265,6 +273,7 @@ impl Compiled {
                 stop: &self.stop,
                 control: &self.control,
                 board: &self.board,
+                conditions: self.guarding.conditions(&self.control),
                 feed,
                 watch,
                 names: &names,

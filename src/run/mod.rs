@@ -8,6 +8,7 @@ mod completed;
 mod correlate;
 mod drive;
 mod fidelity;
+mod guard;
 mod handle;
 pub mod lease;
 mod local;

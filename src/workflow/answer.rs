@@ -15,6 +15,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use std::cell::RefCell;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -36,6 +37,8 @@ pub(crate) struct Answer {
     pub(crate) timings: Timings,
     pub(crate) proto: Option<Proto>,
     pub(crate) tls: Option<TlsVersion>,
+    /// For how long the guard held the request back; for hops see there.
+    pub(crate) held: Duration,
     /// The redirects before it.
     pub(crate) hops: Vec<Hop>,
     /// Whether it went once more on a fresh connection.
@@ -191,6 +194,7 @@ where
         timings,
         proto: Some(if timed { exchange.proto } else { proto(parts.version) }),
         tls: exchange.tls,
+        held: exchange.held,
         hops: exchange.hops,
         stale: exchange.stale,
         ended,
@@ -217,10 +221,16 @@ impl Answer {
             timings,
             proto: None,
             tls: exchange.tls,
+            held: exchange.held,
             hops: exchange.hops,
             stale: exchange.stale,
             ended,
         }
+    }
+
+    /// For how long the guard held it and its hops back.
+    pub(crate) fn held(&self) -> Duration {
+        self.hops.iter().fold(self.held, |held, hop| held + hop.held)
     }
 
     /// The body as text, where all of it is there.
@@ -290,7 +300,7 @@ impl Reading<'_> {
 }
 
 /// A duration in milliseconds.
-pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

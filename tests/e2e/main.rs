@@ -41,3 +41,4 @@ mod terminal;
 mod timelines;
 mod undo;
 mod wire;
+mod yields;

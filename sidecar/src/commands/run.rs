@@ -4,7 +4,7 @@ use super::plan::{self, PlanFile};
 use super::serve::{Control, Serving};
 use crate::cli::{RunArgs, assignments};
 use crate::progress::ProgressLines;
-use crate::signals::StopSignals;
+use crate::signals::{KillSwitch, StopSignals};
 use crate::{logging, output};
 use pacecar::client;
 use pacecar::plan::{Span, Spanned, Stage, units};
@@ -95,13 +95,14 @@ pub(crate) enum Left {
 
 /// Drives a compiled plan with progress. A second signal ends it at once: then cleanup has not run.
 pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, Left> {
-    let mut signals = match StopSignals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            output::error(&format!("signals cannot be handled: {error}"));
-            return Err(Left::Unable);
-        }
-    };
+    let (mut signals, mut kill_switch) =
+        match StopSignals::install().and_then(|stop| Ok((stop, KillSwitch::install()?))) {
+            Ok(signals) => signals,
+            Err(error) => {
+                output::error(&format!("signals cannot be handled: {error}"));
+                return Err(Left::Unable);
+            }
+        };
     let handle = compiled.handle();
     let mut lines = ProgressLines::new(quiet);
     let teller = lines.teller();
@@ -111,6 +112,7 @@ pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, 
     loop {
         tokio::select! {
             completed = &mut execution => return Ok(completed),
+            on = kill_switch.next() => handle.kill_switch(on),
             () = signals.next() => {
                 if asked {
                     return Err(Left::AtOnce);
