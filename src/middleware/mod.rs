@@ -23,8 +23,12 @@ mod clock;
 pub mod in_flight;
 #[cfg(feature = "limit")]
 pub mod limit;
+#[cfg(feature = "deadpool-postgres")]
+pub mod pool;
 mod pressure;
 mod recognise;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 mod scope;
 mod shed;
 pub mod synthetic;

@@ -38,13 +38,12 @@ impl Synthetic {
 /// The request of pacecar's that these headers are of, and its trace. Nothing is allocated for any other.
 #[inline]
 pub(super) fn read(headers: &HeaderMap) -> Option<(TraceId, Synthetic)> {
-    // Few requests have baggage, and hardly any real one has ours.
-    if !headers.contains_key(BAGGAGE) {
-        return None;
-    }
-    read_marked(headers)
+    // Few requests have baggage, and hardly any real one has ours: everything else is looked at only then.
+    let mut baggage = headers.get_all(BAGGAGE).iter();
+    if baggage.any(|value| ReceivedBaggage::may_be_in(value.as_bytes())) { read_marked(headers) } else { None }
 }
 
+#[cold]
 fn read_marked(headers: &HeaderMap) -> Option<(TraceId, Synthetic)> {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let (Some(parent), None) = (parents.next(), parents.next()) else { return None };

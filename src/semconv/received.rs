@@ -26,6 +26,22 @@ pub struct ReceivedBaggage {
 // === impl ReceivedBaggage ===
 
 impl ReceivedBaggage {
+    /// Whether a value of `baggage` can have members of pacecar's: quick, and right where it says no.
+    #[must_use]
+    #[inline]
+    pub fn may_be_in(value: &[u8]) -> bool {
+        const KEY: &[u8] = b"pacecar.run";
+        let mut rest = value;
+        while rest.len() > KEY.len() {
+            if rest.trim_ascii_start().starts_with(KEY) {
+                return true;
+            }
+            let Some(comma) = rest.iter().position(|byte| *byte == b',') else { return false };
+            rest = &rest[comma + 1..];
+        }
+        false
+    }
+
     /// Reads the values of all `baggage` headers of a request. None where no run is named. What is not pacecar's is
     /// passed over without a copy.
     #[must_use]
@@ -126,6 +142,18 @@ mod tests {
             assert_eq!(decode(&[text]), None, "{text}");
         }
         assert!(ReceivedBaggage::decode([&b"\xff\xfe"[..]].into_iter()).is_none());
+    }
+
+    #[test]
+    fn the_quick_look_misses_nothing() {
+        for text in
+            ["pacecar.run=0123456789abcdef", " \t pacecar.run = x", "a=b, pacecar.run=0", "a=b;c=d,,pacecar.run=1"]
+        {
+            assert!(ReceivedBaggage::may_be_in(text.as_bytes()), "{text}");
+        }
+        for text in ["", ",", "pacecar.run", "a=pacecar.run=1", "userId=alice,serverNode=DF%2028", "pacecar.tenant=7"] {
+            assert!(!ReceivedBaggage::may_be_in(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -212,19 +212,3 @@ async fn variables_and_data_files_are_as_in_the_program() {
     assert_eq!(result.report.groups[0].name, "ask");
     assert!(matches!(Source::from_file("no/such/plan.yaml"), Err(RunError::Plan(_))));
 }
-
-/// The figures of what the target sheds, from a whole run.
-#[tokio::test]
-async fn what_is_shed_neither_fails_nor_counts_as_fast() {
-    use crate::middleware::{SyntheticLayer, YieldLayer};
-    let router =
-        Router::new().route("/", get(|| async { "{}" })).layer(YieldLayer::new(|| true)).layer(SyntheticLayer::new());
-    let steps = "{ name: a, request: GET /, expect: { status: 200 } }, { name: b, request: GET / }";
-    let rest = "thresholds: { http_req_failed: ['rate==0'], checks: ['rate==1'], http_reqs_shed: ['count==30'] }";
-    let result = Run::from_plan(plan(steps, rest)).target(router).execute().await.unwrap();
-    assert!(result.report.thresholds.iter().all(|threshold| !threshold.failed()), "{result}");
-    assert_eq!(result.figure("http_reqs", "count"), Some(30.0));
-    assert_eq!(result.figure("iterations", "count"), Some(30.0));
-    assert_eq!(result.figure("http_req_duration", "count"), Some(0.0));
-    assert!(result.to_string().contains("http_reqs_shed"));
-}
