@@ -19,6 +19,7 @@ pub mod redis;
 mod schema;
 mod scope;
 mod scoped;
+mod shelf;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};
@@ -32,4 +33,5 @@ pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause,
 pub use predicate::{Predicate, PredicateError};
 pub use scope::{LedgerScope, Scope};
 pub use scoped::{preflight, sweep};
+pub use shelf::{Shelf, Shelved};
 pub use sweep::{Preflight, Progress, Sweeper, TableShare};
