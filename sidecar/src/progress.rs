@@ -75,6 +75,9 @@ impl ProgressLines {
         let phase = self.phase.get_or_insert_with(|| group.add(line()));
         phase.set_message(match progress.phase {
             Phase::Preflight => "asking the guard and the database…".to_owned(),
+            Phase::Paused | Phase::Load if !progress.held_by.is_empty() => {
+                format!("paused: {}", progress.held_by.join("; "))
+            }
             Phase::Paused => "paused; `pacecar resume` starts it…".to_owned(),
             Phase::Setup => "setup…".to_owned(),
             Phase::Load if progress.paused => "paused; `pacecar resume` goes on…".to_owned(),

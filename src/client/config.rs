@@ -1,10 +1,12 @@
 //! What the client does, from the plan and the flags over it.
 
 use super::{HostFilter, Proving};
+use crate::measure::Gate;
 use crate::plan::{Diagnostics, HttpVersion, Plan, Rate, Span};
 use crate::semconv::{self, Sampling, Secret};
 use http::{HeaderValue, Uri};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most bytes of a body, decoded, that are read.
@@ -29,6 +31,10 @@ pub struct ClientConfig {
     pub period: Option<Duration>,
     /// Where requests may go; none: anywhere.
     pub hosts: Option<HostFilter>,
+    /// What holds requests back while it is closed; none: nothing.
+    pub gate: Option<Gate>,
+    /// Who hears that the target asks to be left alone for a time.
+    pub back_off: Option<BackOff>,
     /// Which traces bear the flag of one that is recorded.
     pub sampling: Sampling,
     /// Whether `traceparent` has the random flag of W3C Trace Context level 2.
@@ -38,6 +44,9 @@ pub struct ClientConfig {
     /// Who proves to whom that he knows the shared secret; none: nobody.
     pub proving: Option<Proving>,
 }
+
+/// Hears that the target asks to be left alone for a time: `Retry-After` on 429 or 503.
+pub type BackOff = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// What flags say over the plan. The default says nothing.
 #[derive(Clone, Default)]
@@ -98,6 +107,8 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
         user_agent,
         period: max_rate.max(rps),
         hosts: overrides.hosts.clone(),
+        gate: None,
+        back_off: None,
         sampling: traces.map_or(Sampling::ALL, |traces| Sampling::ratio(traces.sample.value)),
         random_flag: traces.is_some_and(|traces| traces.random_flag),
         max_body: DEFAULT_MAX_BODY,
@@ -143,6 +154,8 @@ impl Default for ClientConfig {
             user_agent: HeaderValue::from_static(semconv::USER_AGENT),
             period: None,
             hosts: None,
+            gate: None,
+            back_off: None,
             sampling: Sampling::ALL,
             random_flag: false,
             max_body: DEFAULT_MAX_BODY,
@@ -162,6 +175,7 @@ impl fmt::Debug for ClientConfig {
             .field("user_agent", &self.user_agent)
             .field("period", &self.period)
             .field("hosts", &self.hosts.is_some())
+            .field("gate", &self.gate.is_some())
             .field("sampling", &self.sampling)
             .field("random_flag", &self.random_flag)
             .field("max_body", &self.max_body)

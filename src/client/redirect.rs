@@ -232,6 +232,7 @@ impl Turn {
             status: self.status.as_u16(),
             timings,
             due: due.unwrap_or(ended),
+            held: known.held,
             ended,
             proto: known.proto,
             tls: known.tls,

@@ -16,6 +16,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     gauges: [Range; GAUGES.len()],
+    /// The latest sample of each: a range's value is a mean.
+    latest: [Option<f64>; GAUGES.len()],
     wait: Histogram,
 }
 
@@ -55,13 +57,20 @@ impl Target {
 impl Totals {
     /// Tells a sample of one of the target's gauges, taken `at` (from the run's start).
     pub fn sample_target(&mut self, metric: MetricId, value: f64, at: Duration) {
-        let Some(range) = place(metric).and_then(|place| self.target.gauges.get_mut(place)) else { return };
-        range.set(value, at);
+        let Some(place) = place(metric) else { return };
+        self.target.gauges[place].set(value, at);
+        self.target.latest[place] = Some(value);
         for cut in self.layout.cuts.run.iter().filter(|cut| cut.metric == metric && cut.holds(at)) {
             if let Some(cell) = self.cells.cuts.get_mut(cut.cell) {
                 cell.record(value, || at);
             }
         }
+    }
+
+    /// The latest sample of one of the target's gauges; none of another metric.
+    #[must_use]
+    pub fn target_now(&self, metric: MetricId) -> Option<f64> {
+        place(metric).and_then(|place| self.target.latest[place])
     }
 
     /// Sets the value of one of the target's gauges: what it is over a part of the run, or over all of it so far.

@@ -28,10 +28,4 @@ fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
     if let Some(budget) = &guard.budget {
         diagnostics.not_yet(budget.span, "`guard.budget`");
     }
-    if let Some(first) = guard.pause_when.first() {
-        diagnostics.not_yet(first.span, "`guard.pause_when`");
-    }
-    if let Some(file) = &guard.stop_file {
-        diagnostics.not_yet(file.span, "`guard.stop_file`");
-    }
 }

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
 use super::embed::InProcess;
 use super::export;
+use super::guard as guarding;
 use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub(super) run: RunId,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
+    /// What of it a running run obeys.
+    pub(super) guarding: guarding::GuardPlan,
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
     pub(super) timelines: Option<TimelinesPlan>,
@@ -114,7 +117,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let fence = Fence::default();
     client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
     client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
-    let client = client::compile(&plan, &client, diagnostics);
+    let mut client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags);
     let environment = workflow::Environment::new(settings.variables.given.clone());
     let program = workflow::compile(&plan, &environment, &source.directory, settings.run, &mut layout, diagnostics);
@@ -123,6 +126,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
     let outputs = export::compile(&plan, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
+    let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
+    let guarding = guarding::compile(&plan, source, sees_pool, &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
             diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
@@ -141,9 +146,13 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     }
     let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
+    let control = Control::new(&load);
+    client.gate = Some(control.gate().clone());
+    client.back_off = Some(guarding.back_off(&control));
     Some(Compiled {
         run: settings.run,
         guard,
+        guarding,
         cleanup,
         correlation,
         timelines,
@@ -165,7 +174,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         keeps,
         trend_stats: settings.trend_stats,
         stop: Stop::new(),
-        control: Control::new(&load),
+        control,
         board: Board::new(&plan.name.value, load.planned_vus()),
         load,
         plan,

@@ -15,7 +15,7 @@ use super::kept::Keeping;
 use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
-use super::reporter::Reporter;
+use super::reporter::{Reporter, held_by};
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
@@ -86,7 +86,8 @@ impl Compiled {
     /// Waits where the run was asked to start paused, as in k6 before setup.
     async fn wait_for_resume(&self, show: &mut impl FnMut(&Progress)) {
         if self.control.is_paused() {
-            show(&Progress { phase: Phase::Paused, paused: true, ..Progress::default() });
+            let held_by = held_by(&self.control);
+            show(&Progress { phase: Phase::Paused, paused: true, held_by, ..Progress::default() });
             tokio::select! {
                 () = self.control.resumed() => {}
                 () = self.stop.stopped() => {}
@@ -139,6 +140,8 @@ impl Compiled {
             }
         };
         let hold = tenure.as_ref().map(Tenure::hold);
+        self.program.pass(self.control.gate().clone());
+        let keeper = self.guarding.start(&self.control).await;
         self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
@@ -147,7 +150,7 @@ impl Compiled {
         let begun = self.stop.reason().is_none();
         exports.begin();
         let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
-        if begun {
+        if begun && self.program.has_undo() && self.lets("what killed runs left was not undone", &mut findings).await {
             self.undo_leftovers(&mut findings).await;
         }
         let loaded = ready && self.stop.reason().is_none();
@@ -174,12 +177,17 @@ impl Compiled {
             tenure.rest();
         }
         self.fence.open();
-        self.undo_created(&mut findings).await;
+        let sends = self.program.has_undo() || !self.plan.teardown.is_empty();
+        let may_send = !sends || self.lets("neither teardown nor undo was sent", &mut findings).await;
+        if may_send {
+            self.undo_created(&mut findings).await;
+        }
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
-        if begun {
+        if begun && may_send {
             self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
+        keeper.end(&self.control, &mut findings);
         let Load { mut totals, course, duration, used } = load;
         export::tell_unfinished(&exports, &totals, duration);
         for recorder in &mut around {
@@ -298,6 +306,7 @@ impl Compiled {
                 stop: &self.stop,
                 control: &self.control,
                 board: &self.board,
+                conditions: self.guarding.conditions(&self.control),
                 feed,
                 watch,
                 exports,

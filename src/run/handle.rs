@@ -3,7 +3,8 @@
 //! It embeds no protocol: the program serves it over HTTP, an embedder calls it.
 
 use super::board::{Board, Snapshot, Stage};
-use crate::load::{Control, ControlError, Scale, Stop, StopReason};
+use super::reporter::held_by;
+use crate::load::{Control, ControlError, HeldBy, Scale, Stop, StopReason};
 use std::sync::Arc;
 
 /// Steers a run and tells what it is doing. Clones steer the same run.
@@ -19,7 +20,7 @@ pub struct Handle {
 pub struct Status {
     /// Where it is.
     pub stage: Stage,
-    /// Whether it is paused.
+    /// Whether anybody holds it: an operator, or the guard.
     pub paused: bool,
     /// VUs at work.
     pub vus: u64,
@@ -53,12 +54,27 @@ impl Handle {
         self.control.pause()
     }
 
-    /// Goes on where it was paused.
+    /// Goes on where it was paused, unless the guard holds it too.
     ///
     /// # Errors
-    /// Where it is not paused.
+    /// Where no operator paused it.
     pub fn resume(&self) -> Result<(), ControlError> {
         self.control.resume()
+    }
+
+    /// The kill switch by signal: no request leaves while it is on.
+    pub fn kill_switch(&self, on: bool) {
+        if on {
+            self.control.hold(HeldBy::Signal, "SIGUSR1");
+        } else {
+            self.control.release(HeldBy::Signal);
+        }
+    }
+
+    /// Why the guard holds the traffic; empty where it does not.
+    #[must_use]
+    pub fn held_by(&self) -> Vec<String> {
+        held_by(&self.control)
     }
 
     /// Changes the VUs, and the most there can be, of the first externally-controlled scenario.

@@ -10,6 +10,7 @@ mod drive;
 pub mod embed;
 mod export;
 mod fidelity;
+mod guard;
 mod handle;
 mod kept;
 pub mod lease;

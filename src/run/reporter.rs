@@ -4,12 +4,13 @@
 use super::board::{Board, Snapshot};
 use super::correlate::Feed;
 use super::export::tell_gauges;
+use super::guard::Conditions;
 use super::kept::Keeping;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
 use super::timelines::Watch;
 use crate::export::{EventKind, Exports};
-use crate::load::{self, Control, Stop, StopReason};
+use crate::load::{self, Control, HeldBy, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub(super) struct Reporter<'a> {
     pub(super) exports: &'a Exports,
     pub(super) control: &'a Control,
     pub(super) board: &'a Board,
+    /// What may pause the traffic for its figures.
+    pub(super) conditions: Conditions,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
     pub(super) names: &'a [(String, Selector)],
 }
@@ -76,6 +79,7 @@ impl Reporter<'_> {
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
                 }
+                () = self.conditions.taken() => self.conditions.stop_again(),
                 Some(question) = asked.recv() => {
                     let snapshot = Arc::new(self.look(Some(&recent)));
                     self.board.keep(Arc::clone(&snapshot));
@@ -92,6 +96,8 @@ impl Reporter<'_> {
                         tell_gauges(self.exports, &watch.feed(self.totals));
                     }
                     recent.sample(self.totals);
+                    let at = Instant::now().saturating_duration_since(self.totals.start());
+                    self.conditions.look(self.totals, at);
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {
                         aborted = self.judge();
@@ -99,6 +105,7 @@ impl Reporter<'_> {
                 }
             }
         }
+        self.conditions.end();
         self.totals.sample_vus();
         self.board.close(self.look(None));
         aborted
@@ -172,6 +179,12 @@ impl Reporter<'_> {
                 }
             })
             .collect();
-        Progress { phase: Phase::Load, paused: self.control.is_paused(), scenarios }
+        Progress { phase: Phase::Load, paused: self.control.is_paused(), held_by: held_by(self.control), scenarios }
     }
+}
+
+/// Why the guard holds the traffic; none where only an operator does.
+pub(super) fn held_by(control: &Control) -> Vec<String> {
+    let holds = control.holds().into_iter().filter(|(by, _)| *by != HeldBy::Operator);
+    holds.map(|(_, reason)| reason).collect()
 }

@@ -98,6 +98,11 @@ fn is_of_pool(metric: &str) -> bool {
 // === impl TimelinesPlan ===
 
 impl TimelinesPlan {
+    /// Whether anything tells of the pool.
+    pub(super) const fn sees_pool(&self) -> bool {
+        self.sources.sees_pool
+    }
+
     /// Begins to watch.
     pub(super) fn start(&self) -> Watch {
         let timelines = Timelines::new(self.sources.timelines, Instant::now(), WallClock::now());

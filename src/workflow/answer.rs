@@ -16,6 +16,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use std::cell::RefCell;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -40,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) timings: Timings,
     pub(crate) proto: Option<Proto>,
     pub(crate) tls: Option<TlsVersion>,
+    /// For how long the guard held the request back; for hops see there.
+    pub(crate) held: Duration,
     /// The redirects before it.
     pub(crate) hops: Vec<Hop>,
     /// Whether it went once more on a fresh connection.
@@ -195,6 +198,7 @@ where
         timings,
         proto: Some(if timed { exchange.proto } else { proto(parts.version) }),
         tls: exchange.tls,
+        held: exchange.held,
         hops: exchange.hops,
         stale: exchange.stale,
         ended,
@@ -221,6 +225,7 @@ impl Answer {
             timings,
             proto: None,
             tls: exchange.tls,
+            held: exchange.held,
             hops: exchange.hops,
             stale: exchange.stale,
             ended,
@@ -230,6 +235,11 @@ impl Answer {
     /// Whether the target says that it turned the request away to spare real ones.
     pub(crate) fn is_shed(&self) -> bool {
         matches!(self.status, 429 | 503) && self.headers.contains_key(SHED)
+    }
+
+    /// For how long the guard held it and its hops back.
+    pub(crate) fn held(&self) -> Duration {
+        self.hops.iter().fold(self.held, |held, hop| held + hop.held)
     }
 
     /// The body as text, where all of it is there.
@@ -299,7 +309,7 @@ impl Reading<'_> {
 }
 
 /// A duration in milliseconds.
-pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

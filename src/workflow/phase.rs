@@ -172,6 +172,7 @@ impl<'a> Once<'a> {
             tenant: self.hand.variables.identity.tenant,
             iteration: 0,
             undoing: &self.program.undoing,
+            restraint: &self.program.restraint,
             phase: if self.publishes { CreationPhase::Setup } else { CreationPhase::Teardown },
             user: 0,
         };

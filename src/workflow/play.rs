@@ -3,6 +3,7 @@
 use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
 use super::query::Found;
+use super::restraint::Restraint;
 use super::step::Step;
 use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
@@ -18,6 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use http_body_util::Full;
 use std::cell::RefCell;
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -60,6 +62,7 @@ pub(crate) struct Player<'a, S> {
     /// What keeps the cookies of one iteration apart from those of the next.
     pub(crate) iteration: u64,
     pub(crate) undoing: &'a Undoing,
+    pub(crate) restraint: &'a Restraint,
     pub(crate) phase: CreationPhase,
     /// The user, from 0.
     pub(crate) user: u32,
@@ -70,6 +73,8 @@ pub(crate) struct Player<'a, S> {
 pub(crate) struct Played {
     /// When its checks were done.
     pub(crate) ended: Instant,
+    /// For how long the guard held its request back.
+    pub(crate) held: Duration,
     /// Whether a request was sent.
     pub(crate) sent: bool,
     /// The first thing that went wrong.
@@ -100,6 +105,7 @@ pub(crate) enum Cause {
 /// Counts a request that was cut off: the load ended while it was on its way.
 struct InFlight<'a> {
     recorder: &'a RecorderHandle,
+    restraint: &'a Restraint,
     site: SiteId,
     due: Instant,
     started: Instant,
@@ -184,7 +190,7 @@ where
         let context = Context { variables: &hand.variables, world: self.world };
         match step.when.as_ref().map_or(Ok(true), |when| when.holds(context)) {
             Ok(true) => {}
-            Ok(false) => return Played { ended: started, sent: false, failed: None, stop: false },
+            Ok(false) => return Played::unsent(started, None),
             Err(missing) => return self.missing(missing, started),
         }
         let span = SpanId::new(hand.random.u64(..));
@@ -198,6 +204,7 @@ where
         };
         let mut in_flight = InFlight {
             recorder: self.recorder,
+            restraint: self.restraint,
             site: step.site,
             due,
             started,
@@ -228,8 +235,9 @@ where
             pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
         }
         let ended = Instant::now();
-        self.recorder.group(step.site, ended.saturating_duration_since(started));
-        Played { ended, sent: true, failed: failed.0, stop: failed.1 }
+        let held = answer.held();
+        self.recorder.group(step.site, ended.saturating_duration_since(started + held));
+        Played { ended, held, sent: true, failed: failed.0, stop: failed.1 }
     }
 
     /// Writes down what a step with `undo` is about to create; it is not sent before that is safe.
@@ -242,7 +250,7 @@ where
         let context = Context { variables, world: self.world };
         Pending::begin(self.undoing, step, maker, context, scratch, made).await.map_err(|error| {
             self.undoing.unwritten(&step.name, &error);
-            Played { ended: Instant::now(), sent: false, failed: Some(Cause::Unwritten), stop: true }
+            Played::unsent(Instant::now(), Some(Cause::Unwritten))
         })
     }
 
@@ -251,7 +259,7 @@ where
         if let Some(check) = missing.0 {
             self.recorder.check(check, false);
         }
-        Played { ended: at, sent: false, failed: Some(Cause::Missing), stop: true }
+        Played::unsent(at, Some(Cause::Missing))
     }
 
     /// Fills in a step's request.
@@ -327,6 +335,7 @@ where
         let (trace, span) = ids;
         let (mut due, mut number) = (due, 0);
         for hop in &answer.hops {
+            due += hop.held;
             let sample = RequestSample {
                 due,
                 ended: hop.ended,
@@ -347,7 +356,7 @@ where
             number = number.saturating_add(1);
             due = hop.ended;
         }
-        (due, number)
+        (due + answer.held, number)
     }
 
     /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
@@ -425,6 +434,15 @@ where
     }
 }
 
+// === impl Played ===
+
+impl Played {
+    /// Nothing was sent; where something went wrong the sequence ends.
+    const fn unsent(ended: Instant, failed: Option<Cause>) -> Self {
+        Self { ended, held: Duration::ZERO, sent: false, stop: failed.is_some(), failed }
+    }
+}
+
 /// What is wrong with an answer before anything in it is looked at.
 fn wrong(answer: &Answer, expected: bool) -> Option<Wrong> {
     match answer.failure {
@@ -439,9 +457,11 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.landed {
             let at = Instant::now();
-            self.recorder.request_cut_off(self.site, self.due, at);
+            // What the guard held back came due later.
+            let due = self.due + self.restraint.held_since(self.started, at);
+            self.recorder.request_cut_off(self.site, due, at);
             self.recorder.tell(|| {
-                let Self { site, due, started, trace, span, tenant, .. } = *self;
+                let Self { site, started, trace, span, tenant, .. } = *self;
                 Record::CutOff(CutOffRecord { site, trace, span, due, started, at, tenant })
             });
         }

@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -146,17 +147,17 @@ where
         let Some(scenario) = program.scenario(self.id.scenario) else {
             // Nobody asks for a scenario that the program does not have; it would play nothing.
             tokio::task::yield_now().await;
-            return Finished { ended: Instant::now(), shed: false };
+            return Finished { ended: Instant::now(), held: Duration::ZERO, shed: false };
         };
         let mut turn = Turn::begin(self, arrival);
-        let Run { ended, sent, shed, .. } = turn.play(scenario, arrival).await;
+        let Run { ended, held, sent, shed, .. } = turn.play(scenario, arrival).await;
         turn.ended = Some(ended);
         drop(turn);
         if !sent {
             // An iteration that waits for nothing must not keep the thread from its other tasks.
             tokio::task::yield_now().await;
         }
-        Finished { ended, shed }
+        Finished { ended, held, shed }
     }
 }
 
@@ -201,10 +202,11 @@ where
             tenant: hand.variables.identity.tenant,
             iteration: BEFORE_ALL,
             undoing: &program.undoing,
+            restraint: &program.restraint,
             phase: CreationPhase::Account,
             user: self.user,
         };
-        let mut due = arrival.due;
+        let (mut due, mut held) = (arrival.due, Duration::ZERO);
         if let Some(create) = &program.create
             && let Account::Make(making) = program.users.account(self.user).await
         {
@@ -214,13 +216,14 @@ where
                 return made;
             }
             making.done();
-            due = made.due;
+            (due, held) = (made.due, made.held);
         }
         player.iteration = arrival.number;
         player.phase = CreationPhase::Iteration;
         let Some(workflow) = scenario.draw(&mut hand.random) else { return Run::nothing() };
         workflow.deal(&program.world, hand);
         let mut run = run(&player, workflow, hand, due).await;
+        run.held += held;
         let made = hand.made.take();
         if !made.is_empty() {
             let no_room = program.undoing.hold(made);
@@ -239,6 +242,7 @@ impl<S> Drop for Turn<'_, S> {
         let Shared { program, recorder, .. } = &*self.seat.worker.0;
         program.users.give_back(self.user);
         if let Some(hand) = &self.hand {
+            program.restraint.leave(hand.trace);
             // Cut off half way.
             program.undoing.hold_all(hand.made.take());
         }
@@ -268,6 +272,8 @@ struct Run {
     ended: Instant,
     /// When what follows is due.
     due: Instant,
+    /// For how long the guard held requests back.
+    held: Duration,
     sent: bool,
     failed: bool,
     /// Whether the target turned a request away.
@@ -283,7 +289,7 @@ impl Run {
     }
 
     const fn due(due: Instant) -> Self {
-        Self { ended: due, due, sent: false, failed: false, shed: false }
+        Self { ended: due, due, held: Duration::ZERO, sent: false, failed: false, shed: false }
     }
 }
 
@@ -299,6 +305,7 @@ where
     for step in &sequence.steps {
         let played = player.play(step, hand, run.due).await;
         run.ended = played.ended;
+        run.held += played.held;
         run.sent |= played.sent;
         run.shed |= played.failed == Some(Cause::Shed);
         if let Some(cause) = played.failed {

@@ -45,3 +45,4 @@ mod terminal;
 mod timelines;
 mod undo;
 mod wire;
+mod yields;

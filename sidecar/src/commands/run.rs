@@ -7,7 +7,7 @@ use crate::cli::{RunArgs, assignments};
 use crate::output;
 use crate::progress::ProgressLines;
 use crate::results::{self, Wanted, named};
-use crate::signals::StopSignals;
+use crate::signals::{KillSwitch, StopSignals};
 use pacecar::client;
 use pacecar::plan::{Span, Spanned, Stage, units};
 use pacecar::report::{Exit, TrendStats};
@@ -97,13 +97,14 @@ pub(crate) enum Left {
 
 /// Drives a compiled plan with progress. A second signal ends it at once: then cleanup has not run.
 pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, Left> {
-    let mut signals = match StopSignals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            output::error(&format!("signals cannot be handled: {error}"));
-            return Err(Left::Unable);
-        }
-    };
+    let (mut signals, mut kill_switch) =
+        match StopSignals::install().and_then(|stop| Ok((stop, KillSwitch::install()?))) {
+            Ok(signals) => signals,
+            Err(error) => {
+                output::error(&format!("signals cannot be handled: {error}"));
+                return Err(Left::Unable);
+            }
+        };
     let handle = compiled.handle();
     let mut lines = ProgressLines::new(quiet);
     let teller = lines.teller();
@@ -113,6 +114,7 @@ pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, 
     loop {
         tokio::select! {
             completed = &mut execution => return Ok(completed),
+            on = kill_switch.next() => handle.kill_switch(on),
             () = signals.next() => {
                 if asked {
                     return Err(Left::AtOnce);
