@@ -357,7 +357,7 @@ where
             number = number.saturating_add(1);
             due = hop.ended;
         }
-        (due, number)
+        (due + answer.held, number)
     }
 
     /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
@@ -432,6 +432,15 @@ where
             None => lost,
         };
         (failed, stop)
+    }
+}
+
+// === impl Played ===
+
+impl Played {
+    /// Nothing was sent; where something went wrong the sequence ends.
+    const fn unsent(ended: Instant, failed: Option<Cause>) -> Self {
+        Self { ended, held: Duration::ZERO, sent: false, stop: failed.is_some(), failed }
     }
 }
 

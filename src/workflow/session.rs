@@ -147,7 +147,7 @@ where
         let Some(scenario) = program.scenario(self.id.scenario) else {
             // Nobody asks for a scenario that the program does not have; it would play nothing.
             tokio::task::yield_now().await;
-            return Finished { ended: Instant::now(), shed: false, held: Duration::ZERO };
+            return Finished { ended: Instant::now(), held: Duration::ZERO, shed: false };
         };
         let mut turn = Turn::begin(self, arrival);
         let Run { ended, held, sent, shed, .. } = turn.play(scenario, arrival).await;
@@ -157,7 +157,7 @@ where
             // An iteration that waits for nothing must not keep the thread from its other tasks.
             tokio::task::yield_now().await;
         }
-        Finished { ended, shed, held }
+        Finished { ended, held, shed }
     }
 }
 

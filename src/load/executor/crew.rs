@@ -199,7 +199,7 @@ impl<M: MakeVu> Crew<M> {
         };
         let due = arrival.due;
         match finished {
-            Some(Ok(Finished { ended, shed, held })) => {
+            Some(Ok(Finished { ended, held, shed })) => {
                 if shed {
                     self.recorder.iteration_shed(self.scenario, ended);
                 } else {
