@@ -281,6 +281,18 @@ pub enum RefusalCause {
         /// The run.
         run: String,
     },
+    /// A lease in a table that somebody else can write to, with another claim than the plan's own.
+    #[error("the lease of run {run} stands in a table of another user, and says something else than this plan")]
+    ClaimOfAnother {
+        /// The run.
+        run: String,
+    },
+    /// Records of a table that is not the ledger's owner's.
+    #[error("the owner of the ledger does not own {table}, so its records prove nothing there")]
+    LedgerOfAnother {
+        /// The table.
+        table: String,
+    },
     /// What a lease says cannot be read.
     #[error("what the lease of run {run} counts as its data cannot be read")]
     Claim {
@@ -417,6 +429,8 @@ impl Refusal {
             | Cause::BeingSwept { .. }
             | Cause::LeaseLost { .. }
             | Cause::KeysElsewhere { .. }
+            | Cause::ClaimOfAnother { .. }
+            | Cause::LedgerOfAnother { .. }
             | Cause::Claim { .. }
             | Cause::CopiedLedger
             | Cause::NotOwner { .. }
@@ -473,6 +487,8 @@ impl Refusal {
             Cause::KeysElsewhere { .. } => {
                 "give `cleanup.redis` the `url` that it had, then pacecar cleanup --expired PLAN"
             }
+            Cause::ClaimOfAnother { .. } => "run this as that user, or `pacecar cleanup` with the plan of that run",
+            Cause::LedgerOfAnother { .. } => "install the ledger as the owner of the tables",
             Cause::Claim { .. } => "it was written by another version of pacecar: clean up with that one",
             Cause::CopiedLedger => "pacecar cleanup uninstall PLAN, then pacecar cleanup install PLAN",
             Cause::NotOwner { .. } => "connect as the owner of the tables",

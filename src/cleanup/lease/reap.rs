@@ -91,6 +91,7 @@ pub async fn reap(
     if !super::exists(&session.client).await.map_err(Refusal::new)? {
         return Ok(reaped);
     }
+    let trusted = is_trusted(&session).await.map_err(Refusal::new)?;
     let mut done: Vec<String> = Vec::new();
     for Expired { run, claim } in expired(&session, name).await.map_err(Refusal::new)? {
         let takes = claim["takes"].as_str().and_then(Takes::parse);
@@ -100,6 +101,12 @@ pub async fn reap(
             reaped.outcome.absorb(CleanupOutcome::refused(Refusal::new(RefusalCause::Claim { run: run.to_string() })));
             continue;
         };
+        if !trusted && !same_claim(&claim, plan) {
+            reaped.runs.push(run.to_string());
+            let cause = RefusalCause::ClaimOfAnother { run: run.to_string() };
+            reaped.outcome.absorb(CleanupOutcome::refused(Refusal::new(cause)));
+            continue;
+        }
         let mut scope = match takes {
             Takes::Own => Scope { left_alone: Vec::new(), ..Scope::of_run(&of_run) },
             Takes::All => Scope::all(),
@@ -204,6 +211,27 @@ impl Work<'_> {
 }
 
 // === helpers ===
+
+/// Whether nobody wrote the leases who could not delete everything himself: us, a superuser, the database's owner. What
+/// others let us do is no more than what our own plan says.
+async fn is_trusted(session: &Session) -> Result<bool, RefusalCause> {
+    const SQL: &str = "
+        SELECT r.rolsuper OR r.rolname = CURRENT_USER OR r.oid = d.datdba
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+        JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+        WHERE c.oid = pg_catalog.to_regclass('pacecar.lease')";
+    let row = timed("look whose the leases are", session.client.query_opt(SQL, &[])).await?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
+/// Whether a lease claims what the plan says, whatever of it is taken.
+fn same_claim(claim: &Value, plan: &CleanupPlan) -> bool {
+    let mut claim = claim.clone();
+    if let Some(claim) = claim.as_object_mut() {
+        claim.remove("takes");
+    }
+    claim == plan.claim()
+}
 
 async fn expired(session: &Session, name: &str) -> Result<Vec<Expired>, RefusalCause> {
     const SQL: &str = "SELECT run, claim::text FROM pacecar.lease

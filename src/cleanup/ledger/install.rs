@@ -11,6 +11,13 @@ use tokio_postgres::Transaction;
 
 /// The tables and functions that do not depend on the application's tables.
 const OBJECTS: &str = include_str!("objects.sql");
+/// Drops the records of a table that are not by its key of now: from here on nothing would drop them with their rows.
+const OTHER_KEYS: &str = "
+    DELETE FROM pacecar.ledger l WHERE l.relation = ANY (pacecar.tree($1))
+    AND ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(l.key) k ORDER BY k COLLATE \"C\") <>
+        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_constraint c
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+            WHERE c.conrelid = $1 AND c.contype = 'p' ORDER BY a.attname::text COLLATE \"C\")";
 /// The first version with all that the ledger asks of Postgres.
 const OLDEST: i32 = 130_000;
 
@@ -107,6 +114,7 @@ async fn install(session: &mut Session) -> Result<Installed, RefusalCause> {
         may_trigger(&transaction, &table).await?;
         timed("make a trigger function", transaction.batch_execute(&table.functions())).await?;
         if !table.complete {
+            timed("look at the ledger", transaction.execute(OTHER_KEYS, &[&table.oid])).await?;
             timed("make the triggers of a table", transaction.batch_execute(&table.triggers())).await?;
             installed.new.push(table.name.clone());
         }
