@@ -39,4 +39,6 @@ pub mod run;
 #[cfg(feature = "engine")]
 pub mod stats;
 #[cfg(feature = "engine")]
+mod tls;
+#[cfg(feature = "engine")]
 pub mod workflow;

@@ -167,16 +167,8 @@ fn what_is_not_there_yet_is_refused_in_one_place() {
         diagnostics.sorted().iter().map(|item| item.message.clone()).collect::<Vec<_>>()
     };
     let everything = not_yet(EVERYTHING);
-    for part in [
-        "section `slo`",
-        "section `tune`",
-        "budget",
-        "pause_when",
-        "stop_file",
-        "keep_for",
-        "every",
-        "report",
-    ] {
+    for part in ["section `slo`", "section `tune`", "budget", "pause_when", "stop_file", "keep_for", "every", "report"]
+    {
         assert_eq!(everything.iter().filter(|message| message.contains(part)).count(), 1, "{part}: {everything:#?}");
     }
     assert_eq!(everything.len(), 8);

@@ -4,6 +4,8 @@ pub(crate) mod api;
 pub(crate) mod arrivals;
 pub(crate) mod guardian;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod influxdb;
 pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod postgres;
