@@ -82,22 +82,33 @@ need_postgres() {
     postgres_there || give_up 'a Postgres server' "apt installed one, but /usr/lib/postgresql/*/bin has no initdb and postgres."
 }
 
-need_redis() {
-    command -v redis-server >/dev/null && return 0
-    # Debian's package starts a server of its own at once, unless something says that it may not; all that is wanted is
-    # the program.
+# install_stopped WHAT PACKAGE...: Debian's package starts a server of its own at once, unless something says that it
+# may not; all that is wanted is the program.
+install_stopped() {
     local as_root policy=/usr/sbin/policy-rc.d
     if as_root=$(elevate) && command -v apt-get >/dev/null && [ ! -e "$policy" ]; then
         # shellcheck disable=SC2064 # as they are now
         trap "$as_root rm -f '$policy'" EXIT
         printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
         $as_root chmod +x "$policy"
-        install 'a Redis server' redis-server
+        install "$@"
         $as_root rm -f "$policy"
         trap - EXIT
     else
-        install 'a Redis server' redis-server
+        install "$@"
     fi
+}
+
+need_redis() {
+    command -v redis-server >/dev/null || install_stopped 'a Redis server' redis-server
+}
+
+need_influxdb() {
+    command -v influxd >/dev/null || install_stopped 'an InfluxDB server (1.x)' influxdb
+}
+
+need_prometheus() {
+    command -v prometheus >/dev/null || install_stopped 'a Prometheus server' prometheus
 }
 
 need_python() {
@@ -128,7 +139,7 @@ need_wrk() {
 
 for need in "$@"; do
     case $need in
-        rust | cc | node | postgres | redis | python | k6 | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | influxdb | prometheus | python | k6 | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

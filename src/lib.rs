@@ -41,6 +41,8 @@ pub mod run;
 #[cfg(feature = "engine")]
 pub mod stats;
 #[cfg(feature = "engine")]
+mod tls;
+#[cfg(feature = "engine")]
 pub mod tune;
 #[cfg(feature = "engine")]
 pub mod workflow;

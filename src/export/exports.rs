@@ -1,6 +1,7 @@
 //! All outputs of a run.
 
 use super::error::OutputError;
+use super::influxdb::InfluxSink;
 use super::json::JsonSink;
 use super::news::{Event, EventKind, News};
 use super::output::Output;
@@ -59,6 +60,12 @@ impl Exports {
                 Output::Json(place) => {
                     Running::start("json", EVERY, move |tally, _| {
                         JsonSink::open(&place, &tagging, &thresholds, clock, tally)
+                    })
+                    .await?
+                }
+                Output::InfluxDb(config) => {
+                    Running::start("influxdb", config.interval(), move |tally, closing| {
+                        InfluxSink::open(&config, &tagging, clock, tally, closing)
                     })
                     .await?
                 }

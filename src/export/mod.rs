@@ -5,15 +5,19 @@
 
 mod error;
 mod exports;
+mod influxdb;
 mod json;
 mod news;
 mod output;
+mod push;
 mod queue;
+mod settings;
 mod sink;
 mod tags;
 
 pub use error::OutputError;
 pub use exports::{Exported, Exports, OutputFigures};
+pub use influxdb::InfluxDb;
 pub use json::JsonPlace;
 pub use news::{Event, EventKind};
 pub use output::{Output, compile};

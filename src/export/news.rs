@@ -3,6 +3,7 @@
 use super::tags::{Class, Tagging};
 use crate::measure::{Batch, MetricId, Record, Unfinished};
 use crate::semconv::{SpanId, TraceId};
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -84,12 +85,23 @@ impl News {
         }
     }
 
-    /// Tells the points in it, in the order in which they were recorded.
-    pub(super) fn each(&self, tagging: &Tagging, mut tell: impl FnMut(Points<'_>)) {
+    /// How many things are in it: an output takes them in in parts.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.records.len() + batch.marks.len(),
+            Self::Unfinished(unfinished, _) => unfinished.len(),
+            Self::Begin | Self::Event(_) => 1,
+        }
+    }
+
+    /// Tells the points of a part of it, in the order in which they were recorded.
+    pub(super) fn each(&self, part: &Range<usize>, tagging: &Tagging, mut tell: impl FnMut(Points<'_>)) {
+        let skipping = part.start;
         match self {
             Self::Batch(batch) => {
                 let mut values = Vec::new();
-                for record in &batch.records {
+                let records = batch.records.len();
+                for record in batch.records.iter().take(part.end).skip(skipping) {
                     let Record::Request(request) = record else { continue };
                     values.clear();
                     values.extend(request.sample.values());
@@ -101,14 +113,15 @@ impl News {
                         count: 1,
                     });
                 }
-                for mark in &batch.marks {
+                let (from, to) = (skipping.saturating_sub(records), part.end.saturating_sub(records));
+                for mark in batch.marks.iter().take(to).skip(from) {
                     let values = [(mark.metric, mark.value)];
                     let class = Class::of_mark(mark.metric, mark.place);
                     tell(Points { class, at: mark.at, trace: None, values: &values, count: 1 });
                 }
             }
             Self::Unfinished(unfinished, at) => {
-                for it in unfinished.iter() {
+                for it in unfinished.iter().take(part.end).skip(skipping) {
                     let (class, values) = (Class::of_unfinished(it.place), [(it.metric, it.bound)]);
                     tell(Points { class, at: *at, trace: None, values: &values, count: it.count });
                 }

@@ -2,7 +2,10 @@
 //!
 //! A text may hold a password or a token, so no message repeats it.
 
+use super::influxdb::InfluxDb;
 use super::json::JsonPlace;
+use super::settings::Refusal;
+use crate::correlate::Lookup;
 use crate::plan::{Diagnostics, Span, Text};
 
 /// One output, as it was asked for.
@@ -10,6 +13,8 @@ use crate::plan::{Diagnostics, Span, Text};
 pub enum Output {
     /// `json=FILE`
     Json(JsonPlace),
+    /// `influxdb=URL/DB`
+    InfluxDb(Box<InfluxDb>),
 }
 
 /// The names, and k6's names, of the outputs.
@@ -33,10 +38,10 @@ enum Kind {
 }
 
 /// Reads what was asked for. The same twice is once.
-pub fn compile(texts: &[Text], diagnostics: &mut Diagnostics) -> Vec<Output> {
+pub fn compile(texts: &[Text], lookup: &Lookup<'_>, diagnostics: &mut Diagnostics) -> Vec<Output> {
     let mut outputs = Vec::new();
     for text in texts {
-        if let Some(output) = Output::compile(text, diagnostics)
+        if let Some(output) = Output::compile(text, lookup, diagnostics)
             && !outputs.contains(&output)
         {
             outputs.push(output);
@@ -48,24 +53,25 @@ pub fn compile(texts: &[Text], diagnostics: &mut Diagnostics) -> Vec<Output> {
 // === impl Output ===
 
 impl Output {
-    fn compile(text: &Text, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn compile(text: &Text, lookup: &Lookup<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let (name, at) = text.value.trim().split_once('=').unwrap_or((text.value.trim(), ""));
         let Some((_, kind)) = NAMES.iter().find(|(known, _)| *known == name) else {
             let shown = if is_word(name) { format!("the name `{name}`") } else { "that name".to_owned() };
             refuse(diagnostics, text.span, &format!("there is no output of {shown}")).hint(HINT);
             return None;
         };
-        match kind {
-            Kind::Json if has_scheme(at) => {
-                diagnostics.not_yet(text.span, "an address of the output json");
-                None
-            }
-            Kind::Json => Some(Self::Json(JsonPlace::parse(at))),
-            Kind::InfluxDb | Kind::Otlp | Kind::PrometheusRw => {
-                diagnostics.not_yet(text.span, &format!("the output {name}"));
-                None
-            }
-        }
+        let read = match kind {
+            Kind::Json if has_scheme(at) => Err(Refusal::not_yet("an address of the output json")),
+            Kind::Json => Ok(Self::Json(JsonPlace::parse(at))),
+            Kind::InfluxDb => InfluxDb::read(at, lookup).map(|config| Self::InfluxDb(Box::new(config))),
+            Kind::Otlp | Kind::PrometheusRw => Err(Refusal::not_yet(format!("the output {name}"))),
+        };
+        match read {
+            Ok(output) => return Some(output),
+            Err(Refusal { problem, not_yet: true }) => diagnostics.not_yet(text.span, &problem),
+            Err(Refusal { problem, not_yet: false }) => refuse(diagnostics, text.span, &problem),
+        };
+        None
     }
 
     /// What it is called in the summary.
@@ -73,6 +79,7 @@ impl Output {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Json(_) => "json",
+            Self::InfluxDb(_) => "influxdb",
         }
     }
 }
@@ -107,7 +114,7 @@ mod tests {
     fn read(texts: &[&str]) -> (Vec<Output>, String) {
         let texts: Vec<_> = texts.iter().map(|text| Spanned::nowhere((*text).to_owned())).collect();
         let mut diagnostics = Diagnostics::new("plan");
-        let outputs = compile(&texts, &mut diagnostics);
+        let outputs = compile(&texts, &|_| None, &mut diagnostics);
         (outputs, diagnostics.to_string())
     }
 

@@ -8,6 +8,7 @@ use super::error::OutputError;
 use super::news::News;
 use super::queue::{Entrance, Exit, Tally, queue};
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -15,8 +16,8 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 /// What writes for one output. Lives on its own thread: it may block.
 pub(super) trait Sink {
-    /// Takes news in. Answers whether it wants to be flushed before the next.
-    fn take(&mut self, news: &News) -> bool;
+    /// Takes a part of some news in. Answers whether it wants to be flushed before the next.
+    fn take(&mut self, news: &News, part: &Range<usize>) -> bool;
 
     /// Writes what was taken in. Each interval.
     fn flush(&mut self) -> impl Future<Output = ()>;
@@ -44,6 +45,8 @@ pub(super) struct Running {
 pub(super) const FAREWELL: Duration = Duration::from_secs(8);
 /// How long it may take to open what it writes to.
 const OPENING: Duration = Duration::from_secs(10);
+/// Things that are taken in at once: some thousand points.
+const PART: usize = 1000;
 /// What a thread may be late with its own end.
 const GRACE: Duration = Duration::from_secs(1);
 /// How far these threads stand behind the load, as `nice` has it.
@@ -157,8 +160,10 @@ async fn drive(mut sink: impl Sink, mut exit: Exit, closing: Closing, every: Dur
             tokio::select! {
                 news = exit.next() => match news {
                     Some(news) => {
-                        if sink.take(&news) {
-                            sink.flush().await;
+                        for from in (0..news.len()).step_by(PART) {
+                            if sink.take(&news, &(from..from + PART)) {
+                                sink.flush().await;
+                            }
                         }
                     }
                     None => break,

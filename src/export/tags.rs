@@ -61,11 +61,10 @@ pub(super) struct Tagging {
 }
 
 /// What was made of sets of tags, kept for those that come again.
-#[derive(Debug)]
 pub(super) struct TagSets<T> {
     tagging: Arc<Tagging>,
     known: HashMap<Class, T>,
-    make: fn(&Tags) -> T,
+    make: Box<dyn Fn(&Tags) -> T + Send>,
 }
 
 /// The most that is kept; past it all is forgotten and made again. A plan has a few hundred.
@@ -247,8 +246,8 @@ impl Tagging {
 
 impl<T> TagSets<T> {
     /// Sets of which `make` makes what is kept.
-    pub(super) fn new(tagging: Arc<Tagging>, make: fn(&Tags) -> T) -> Self {
-        Self { tagging, known: HashMap::new(), make }
+    pub(super) fn new(tagging: Arc<Tagging>, make: impl Fn(&Tags) -> T + Send + 'static) -> Self {
+        Self { tagging, known: HashMap::new(), make: Box::new(make) }
     }
 
     /// What was made of the tags of a class.

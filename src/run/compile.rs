@@ -124,7 +124,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
-    let outputs = export::compile(&plan, &mut layout, diagnostics);
+    let outputs = export::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
     let guarding = guarding::compile(&plan, source, sees_pool, &mut layout, diagnostics);

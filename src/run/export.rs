@@ -4,15 +4,21 @@ use super::compile::Compiled;
 use super::completed::{Findings, chain};
 use crate::export::{self, Exported, Exports, Output};
 use crate::measure::{Batch, LayoutBuilder, Mark, MetricId, Place, Totals};
-use crate::plan::{Diagnostics, Plan};
+use crate::plan::{Diagnostics, Plan, Variables};
 use crate::report::{Exit, OutputReport};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Compiles `outputs:`, and asks the layout for points where there are any.
-pub(super) fn compile(plan: &Plan, layout: &mut LayoutBuilder, diagnostics: &mut Diagnostics) -> Vec<Output> {
-    let outputs = export::compile(&plan.outputs, diagnostics);
+pub(super) fn compile(
+    plan: &Plan,
+    variables: &Variables,
+    layout: &mut LayoutBuilder,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Output> {
+    let lookup = |name: &str| variables.environment.get(name).cloned();
+    let outputs = export::compile(&plan.outputs, &lookup, diagnostics);
     if !outputs.is_empty() {
         layout.points();
     }

@@ -315,7 +315,6 @@ where
             self.recorder.stale_connection();
         }
         let (due, number) = self.count_hops(step, answer, due, ids);
-        let due = due + answer.held;
         let (trace, span) = ids;
         let sample = self.sample(answer, expected, due);
         self.recorder.request(step.site, &sample);
@@ -449,15 +448,6 @@ fn wrong(answer: &Answer, expected: bool) -> Option<Wrong> {
     match answer.failure {
         Some(kind) => Some(Wrong::Failure(kind)),
         None => (!expected).then_some(Wrong::Status(answer.status)),
-    }
-}
-
-// === impl Played ===
-
-impl Played {
-    /// Nothing was sent; where something went wrong the sequence ends.
-    const fn unsent(ended: Instant, failed: Option<Cause>) -> Self {
-        Self { ended, held: Duration::ZERO, sent: false, stop: failed.is_some(), failed }
     }
 }
 

@@ -12,6 +12,7 @@ mod queue;
 mod send;
 pub(in crate::correlate) mod tls;
 mod transport;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,5 @@ pub use own::{OwnSpan, OwnSpans, OwnValue, Prepared};
 pub use queue::{Forward, ForwardStats, Tally};
 pub(crate) use queue::{Kind, Part};
 pub use send::Forwarder;
+pub(crate) use tls::{Trust, trusting};
+pub(crate) use wire::{Wire, WireError, authority, basic};

@@ -16,6 +16,7 @@ use super::tags::Tagging;
 use crate::measure::{Thresholds, WallClock};
 use line::Lines;
 use place::Opened;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that are written at once.
@@ -88,13 +89,13 @@ impl JsonSink {
 }
 
 impl Sink for JsonSink {
-    fn take(&mut self, news: &News) -> bool {
+    fn take(&mut self, news: &News, part: &Range<usize>) -> bool {
         if matches!(news, News::Begin) && !self.begun {
             self.begun = true;
             self.opened.begin();
         }
         let tagging = Arc::clone(&self.tagging);
-        news.each(&tagging, |points| {
+        news.each(part, &tagging, |points| {
             for (metric, value) in points.values {
                 for _ in 0..points.count {
                     self.lines.point(*metric, points.class, points.at, *value, &mut self.chunk);

@@ -2,6 +2,7 @@
 //! take what it writes.
 
 mod faults;
+mod influxdb;
 mod json;
 
 use serde_json::Value;

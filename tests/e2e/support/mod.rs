@@ -5,6 +5,8 @@ pub(crate) mod arrivals;
 pub(crate) mod cable;
 pub(crate) mod guardian;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod influxdb;
 pub(crate) mod json;
 pub(crate) mod plan;
 pub(crate) mod postgres;
