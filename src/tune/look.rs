@@ -161,6 +161,11 @@ impl<'a> Look<'a> {
         found.blocks_for(distance, SURE).saturating_sub(found.n).max(1)
     }
 
+    /// How many settings might have been chosen: those that pass and are not plainly worse.
+    pub(super) fn choosable(&self) -> usize {
+        self.live().filter(|row| !self.rejected(*row, VERY_SURE)).count()
+    }
+
     /// Whether it must be held before it may be recommended, and may still be: the generator fails at most three times.
     pub(super) fn must_hold(&self, row: usize) -> bool {
         let holds = &self.evidence.rows[row].holds;

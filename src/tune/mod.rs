@@ -22,7 +22,7 @@ pub mod size;
 pub mod terms;
 pub mod trial;
 mod values;
-mod words;
+pub(crate) mod words;
 
 pub use capacity::{Need, Pods};
 pub use experiment::{Ended, Experiment, Progress};
