@@ -239,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn one_a_second_is_one_a_second() {
+        let clock = FakeRelativeClock::default();
+        let tenants = Tenants::new(Quota::per_second(NonZeroU32::MIN), clock.clone(), 10);
+        for _ in 0..3 {
+            assert!(tenants.take("a").is_ok());
+            clock.advance(Duration::from_millis(1));
+            assert!(tenants.take("a").is_err());
+            clock.advance(Duration::from_millis(1_000));
+        }
+    }
+
+    #[test]
     fn who_finds_no_room_shares() {
         let (clock, tenants) = tenants(2);
         assert!(tenants.take("a").is_ok() && tenants.take("b").is_ok());

@@ -29,6 +29,7 @@ mod kills;
 mod leases;
 mod ledger;
 mod lifecycle;
+mod middleware;
 mod node;
 mod outputs;
 mod plans;

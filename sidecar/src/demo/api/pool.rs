@@ -2,7 +2,8 @@
 
 use super::settings::ApiSettings;
 use crate::demo::store::StoreError;
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
+use pacecar::middleware::pool::Pool;
 use std::time::Duration;
 use tokio_postgres::NoTls;
 
@@ -15,14 +16,15 @@ pub(super) fn open(url: &str, settings: &ApiSettings) -> Result<Pool, StoreError
     config.application_name("api").connect_timeout(CREATE);
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let wait = (!settings.pool_wait.is_zero()).then_some(settings.pool_wait);
-    Pool::builder(Manager::from_config(config, NoTls, manager))
+    let pool = deadpool_postgres::Pool::builder(Manager::from_config(config, NoTls, manager))
         .max_size(settings.pool_max.get())
         .wait_timeout(wait)
         .create_timeout(Some(CREATE))
         .recycle_timeout(Some(CREATE))
         .runtime(Runtime::Tokio1)
         .build()
-        .map_err(|_| StoreError::Url)
+        .map_err(|_| StoreError::Url)?;
+    Ok(Pool::new(pool, "api"))
 }
 
 /// Opens the first connections, so that the first requests do not pay for them.
@@ -45,8 +47,8 @@ pub(super) async fn reap(pool: Pool, keep: usize, idle: Duration) {
     let mut ticks = tokio::time::interval(idle.max(Duration::from_millis(20)) / 2);
     loop {
         ticks.tick().await;
-        let mut spare = pool.status().size.saturating_sub(keep);
-        pool.retain(|_, metrics| {
+        let mut spare = pool.inner().status().size.saturating_sub(keep);
+        pool.inner().retain(|_, metrics| {
             let goes = spare > 0 && metrics.last_used() >= idle;
             spare -= usize::from(goes);
             !goes
