@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::correlate::{Band, Part};
 use crate::measure::threshold::Operator;
 use crate::measure::trend::Quantile;
 use crate::tune::{
@@ -164,6 +165,22 @@ fn a_narrow_terminal_loses_the_bar_and_no_figure() {
     for columns in [0, 1, 10, 200] {
         assert!(rendered(columns, Style::Plain).contains('◆'));
     }
+}
+
+#[test]
+fn what_the_requests_waited_for_stands_beside_each_value() {
+    let terms = terms();
+    let (mut outcome, _) = tuned(&terms);
+    let mut parts_ms = [0.0; Part::ALL.len()];
+    parts_ms[Part::PoolWait as usize] = 148.26;
+    for value in &mut outcome.values {
+        let band = BandName::P95;
+        value.bands = vec![Band { band, step: "agent".into(), total_ms: 200.0, parts_ms, exemplars: Vec::new() }];
+    }
+    let text = TuneText { terms: &terms, outcome: &outcome, contains: Contains::Time, pods: None };
+    assert!(text.render(Style::Plain, 120).contains("pool_wait 148ms of agent"));
+    assert!(!text.render(Style::Plain, 60).contains("waits most for"));
+    assert!(!rendered(120, Style::Plain).contains("waits most for"), "nobody correlated");
 }
 
 #[test]

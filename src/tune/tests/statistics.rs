@@ -19,8 +19,6 @@ struct Tally {
 }
 
 const REPETITIONS: u64 = 1000;
-/// Of what is a special case of another kind.
-const FEWER: u64 = 300;
 
 /// Repetitions of one kind of API.
 fn tally(
@@ -110,7 +108,7 @@ fn the_right_value_is_picked_95_times_of_100() {
 
 #[test]
 fn the_right_value_is_picked_where_a_plateau_ends_in_a_knee() {
-    let found = tally("a knee at 8", MEASURED, (FEWER, 60), |random| (KNEE, any_baseline(random)));
+    let found = tally("a knee at 8", MEASURED, (REPETITIONS, 60), |random| (KNEE, any_baseline(random)));
     assert!(found.share(found.right) >= 0.95, "{found:?}");
 }
 
