@@ -37,4 +37,6 @@ pub mod run;
 #[cfg(feature = "engine")]
 pub mod stats;
 #[cfg(feature = "engine")]
+pub mod tune;
+#[cfg(feature = "engine")]
 pub mod workflow;

@@ -1,0 +1,15 @@
+//! An experiment over knobs: which value of each serves best, and how sure that is.
+//!
+//! The half that decides is pure. [`Terms`] say what is tried and what must hold; a search looks at the
+//! [`Trial`]s made so far and says what to run next, or what it comes to: plain data in, plain data out. Whoever
+//! implements [`RunTrial`] acts. So the search can be put to an API whose best value is known, a thousand times over.
+
+pub mod outcome;
+pub mod setting;
+pub mod terms;
+pub mod trial;
+
+pub use outcome::{Improvement, Outcome, Verdict};
+pub use setting::Setting;
+pub use terms::{Budget, Constraint, Hold, Infeasible, Knob, Objective, Terms};
+pub use trial::{ConstraintValue, Failure, Incidents, Measured, Order, Phase, RunTrial, Trial};
