@@ -19,8 +19,7 @@ pub(super) fn apply(reader: &mut Reader<'_>, node: &Node) -> Option<ApplyDocumen
     let process = section.get("process").map(|node| ApplyDocument::Process(command(reader, node, true)));
     let exec = section.get("exec").map(|node| ApplyDocument::Exec(command(reader, node, false)));
     let http = section.get("http").map(|node| ApplyDocument::Http(Box::new(request(reader, node))));
-    let kubernetes =
-        section.get("kubernetes").map(|node| kubernetes(reader, node).map(ApplyDocument::Kubernetes));
+    let kubernetes = section.get("kubernetes").map(|node| kubernetes(reader, node).map(ApplyDocument::Kubernetes));
     let span = section.span;
     section.close(reader);
     let given = [process.map(Some), exec.map(Some), http.map(Some), kubernetes];
@@ -116,7 +115,8 @@ fn request(reader: &mut Reader<'_>, node: &Node) -> Step {
 
 fn kubernetes(reader: &mut Reader<'_>, node: &Node) -> Option<KubernetesDocument> {
     let mut section = reader.section(node, "tune.apply.kubernetes");
-    let mut name = |reader: &mut Reader<'_>, key| section.require(reader, key).and_then(|node| label(reader, node, key));
+    let mut name =
+        |reader: &mut Reader<'_>, key| section.require(reader, key).and_then(|node| label(reader, node, key));
     let (namespace, deployment) = (name(reader, "namespace"), name(reader, "deployment"));
     let container = name(reader, "container");
     let within = section.read(reader, "within", Reader::positive_duration);

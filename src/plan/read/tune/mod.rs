@@ -74,7 +74,8 @@ pub(super) fn choose_scenario(reader: &mut Reader<'_>, tune: &mut TuneDocument, 
                 let known: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.value.as_str()).collect();
                 let shown = reader.show_text(name);
                 let hint = if known.is_empty() {
-                    "scenarios: { paced: { executor: constant-arrival-rate, rate: 20, preAllocatedVUs: 20 } }".to_owned()
+                    "scenarios: { paced: { executor: constant-arrival-rate, rate: 20, preAllocatedVUs: 20 } }"
+                        .to_owned()
                 } else {
                     suggestion(name, &known, "scenarios are")
                 };
@@ -104,7 +105,10 @@ pub(super) fn choose_scenario(reader: &mut Reader<'_>, tune: &mut TuneDocument, 
         if !open && !tune.allow_closed {
             let shown = reader.show_text(&scenario.name);
             reader
-                .error(span, format!("the scenario {shown} of a trial is no arrival rate: a slow pool would lower its own load"))
+                .error(
+                    span,
+                    format!("the scenario {shown} of a trial is no arrival rate: a slow pool would lower its own load"),
+                )
                 .hint("give it `constant-arrival-rate`, or set `allow_closed: true`");
         }
         tune.scenario = Some(Spanned::new(scenario.name.value.clone(), span));
@@ -166,7 +170,8 @@ fn hold(reader: &mut Reader<'_>, node: Option<&Node>) -> HoldDocument {
 
 fn capacity(reader: &mut Reader<'_>, node: &Node, knobs: &[KnobDocument]) -> CapacityDocument {
     let mut section = reader.section(node, "tune.capacity");
-    let whole = |low| move |reader: &mut Reader<'_>, node: &Node, key: &'static str| reader.integer(node, key, low..=u64::MAX);
+    let whole =
+        |low| move |reader: &mut Reader<'_>, node: &Node, key: &'static str| reader.integer(node, key, low..=u64::MAX);
     let replicas = section.read(reader, "replicas", whole(1));
     let surge = section.read(reader, "surge", at_least_zero);
     let reserve = section.read(reader, "reserve", whole(0));
