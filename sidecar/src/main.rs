@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use pacecar::report::Exit;
+use pacecar::tune::apply::guardian;
 use std::process::ExitCode;
 
 /// Returns memory to the system sooner and costs less per small allocation than the system's own.
@@ -20,6 +21,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything else: it lives beside what a tune measures.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == guardian::ARGUMENT) {
+        return ExitCode::from(guardian::serve(words));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

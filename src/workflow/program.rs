@@ -22,6 +22,8 @@ use std::sync::Arc;
 /// how far data files are drawn, and what setup captured.
 pub struct Program {
     pub(crate) run: RunId,
+    /// What all dice come from: the run, or a seed that several runs share.
+    pub(crate) dice: RunId,
     pub(crate) world: World,
     pub(crate) tenancy: Tenancy,
     pub(crate) users: Users,
@@ -62,10 +64,11 @@ pub fn compile(
 ) -> Option<Arc<Program>> {
     let mut problems = Problems::new(diagnostics);
     let problems = &mut problems;
+    let dice = environment.seed().map_or(run, RunId::new);
     let data: Vec<Dataset> = plan
         .data
         .iter()
-        .map(|source| Dataset::load(source, base_dir, run, problems).unwrap_or_else(|| Dataset::unreadable(source)))
+        .map(|source| Dataset::load(source, base_dir, dice, problems).unwrap_or_else(|| Dataset::unreadable(source)))
         .collect();
     let tenancy = tenancy(plan, environment, run, problems);
     let setup_names = captured(&plan.setup);
@@ -100,6 +103,7 @@ pub fn compile(
     }
     let program = Program {
         run,
+        dice,
         users: Users::new(tenancy.users),
         tenancy,
         create: create.scenario.map(|_| create.steps),

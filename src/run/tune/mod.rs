@@ -1,0 +1,16 @@
+//! The acting half of a tune: how values are set, and how a trial is made of a run.
+
+mod ask;
+mod capacity;
+mod driver;
+mod figures;
+mod leftover;
+mod load;
+mod trial;
+mod tuning;
+
+pub(super) use figures::Figures;
+pub use leftover::Leftover;
+pub use load::TrialLoad;
+pub(super) use tuning::check;
+pub use tuning::{News, Tuned, Tuning};

@@ -1,0 +1,384 @@
+//! A tune from its plan to its verdict: compiled as a whole, admitted, tried, and everything put back.
+
+use super::ask::Asker;
+use super::capacity;
+use super::driver::Driver;
+use super::figures::Goals;
+use super::leftover::{Leftover, Mark, MarkError};
+use super::load::TrialLoad;
+use super::trial::Runner;
+use crate::measure::LayoutBuilder;
+use crate::plan::{ApplyDocument, Diagnostics, Plan, Span, TuneDocument};
+use crate::report::Exit;
+use crate::run::compile::{Compiled, compile};
+use crate::run::completed::{Completed, Findings, chain};
+use crate::run::handle::Handle;
+use crate::run::{Progress, Settings, Source};
+use crate::tune::apply::Guardian;
+use crate::tune::{Budget, Ended, Experiment, Hold, Knob, Order, Outcome, Setting, Terms, Trial, Verdict};
+use crate::{client, workflow};
+
+/// A tune that is ready to be run.
+pub struct Tuning {
+    source: Source,
+    settings: Settings,
+    /// As it was read.
+    plan: Plan,
+    terms: Terms,
+    driver: Driver,
+    /// The run of a first trial, and of a hold: what they ask of the guard is known before anything is sent.
+    first: Compiled,
+    hold: Compiled,
+    handle: Handle,
+}
+
+/// What happens while it runs.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A tune that was killed left values in effect; they are put back first.
+    Leftover(&'a Leftover),
+    /// What a person should know before it begins.
+    Note(&'a str),
+    /// A trial comes: where the experiment stands.
+    Standing(&'a crate::tune::Progress<'a>),
+    /// Values are being set.
+    Applying(&'a Order),
+    /// A trial's run.
+    Running(&'a Order, &'a Progress),
+    /// A trial was made, or failed.
+    Made(&'a Trial),
+    /// The original is being put back.
+    Restoring,
+}
+
+/// What a tune came to.
+#[derive(Debug)]
+pub struct Tuned {
+    /// The plan's name.
+    pub plan: String,
+    /// What it was about.
+    pub terms: Terms,
+    /// What it concludes; none where it was stopped.
+    pub outcome: Option<Outcome>,
+    /// The trials, in order.
+    pub trials: Vec<Trial>,
+    /// What a person should read beside the report.
+    pub problems: Vec<String>,
+    /// How the command ends.
+    pub exit: Exit,
+}
+
+/// What ends an experiment before its time, and how what was around it ended.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    findings: Findings,
+    restored: Option<Result<(), String>>,
+}
+
+// === impl Tuning ===
+
+impl Tuning {
+    /// Reads a plan and compiles what its section `tune` asks for. None where the diagnostics have an error. Nothing is
+    /// started and nothing is sent.
+    pub fn compile(source: Source, settings: Settings, guardian: Guardian) -> (Option<Self>, Diagnostics) {
+        let load = |factor, duration, warmup| TrialLoad { warmup, duration, factor, seed: 0 };
+        let (plan, mut diagnostics) = crate::plan::read(&source.name, &source.bytes, &settings.variables);
+        let Some(plan) = plan else { return (None, diagnostics) };
+        let Some(tune) = plan.later.tune.clone() else {
+            if !diagnostics.has_errors() {
+                diagnostics
+                    .error(Span::new(1, 1), "the plan has no section `tune`")
+                    .hint("tune: { knobs: { PG_POOL_MAX: [4, 8, 16] }, apply: { process: { command: [node, server.mjs] } } }");
+            }
+            return (None, diagnostics);
+        };
+        let trial = |factor, duration| {
+            let load = load(factor, duration, tune.trial.warmup.value);
+            compile(&source, Settings { trial: Some(load), ..settings.clone() })
+        };
+        let (first, diagnostics) = trial(1.0, tune.trial.duration.value);
+        let (hold, held) = trial(tune.hold.factor.value, tune.hold.duration.value);
+        let (Some(first), Some(hold)) = (first, hold) else {
+            let worse = if diagnostics.has_errors() { diagnostics } else { held };
+            return (None, worse);
+        };
+        let mut diagnostics = diagnostics;
+        let driver = driver(&plan, &tune, &source, &settings, Some(guardian), &mut diagnostics);
+        let handle = Handle::of_tune(&first);
+        let terms = terms(&tune, &goals(&tune, &first));
+        let tuning =
+            driver.map(|driver| Self { source, settings, plan, terms, driver, first, hold, handle });
+        (tuning.filter(|_| !diagnostics.has_errors()), diagnostics)
+    }
+
+    /// What steers this tune: the trial that runs, and the whole.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Ends a tune that cannot begin for a reason of the caller's, with `exit`.
+    pub async fn give_up(self, exit: Exit, problem: String) -> Completed {
+        self.first.give_up(exit, problem).await
+    }
+
+    /// Puts back what a killed tune left, and nothing else.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub async fn restore(mut self) -> Result<Option<Leftover>, String> {
+        let (mark, leftover) = Mark::take(&self.source).map_err(|error| chain(&error))?;
+        let Some(leftover) = leftover else {
+            mark.clear();
+            return Ok(None);
+        };
+        self.first.admit_guard().map_err(|refusal| refusal.to_string())?;
+        self.driver.restore(Some(&leftover.original), false).await?;
+        mark.clear();
+        Ok(Some(leftover))
+    }
+
+    /// Makes the trials, and says what they come to. `show` hears what happens.
+    ///
+    /// Dropping the future leaves the values that were set last in effect, and ends what was started.
+    pub async fn run(self, mut show: impl FnMut(&News<'_>)) -> Tuned {
+        let Self { source, settings, plan, mut terms, mut driver, first, hold, handle } = self;
+        let _ended = handle.until_end();
+        let name = plan.name.value.clone();
+        let mut settled = Settled::default();
+        let tuned = |terms, experiment: Option<Experiment>, outcome, settled: Settled| {
+            let trials = experiment.map(|experiment| experiment.trials().to_vec()).unwrap_or_default();
+            settled.tuned(name.clone(), terms, outcome, trials)
+        };
+        if !admit(&first, &hold, &mut settled).await {
+            return tuned(terms, None, None, settled);
+        }
+        let mark = match take_mark(&source, &mut driver, &mut show).await {
+            Ok(mark) => mark,
+            Err((exit, problem)) => {
+                settled.end(exit, problem);
+                return tuned(terms, None, None, settled);
+            }
+        };
+        if let Some(tune) = &plan.later.tune {
+            let (infeasible, note) = capacity::infeasible(&plan, tune, &terms).await;
+            terms.infeasible = infeasible;
+            if let Some(note) = note {
+                show(&News::Note(&note));
+            }
+        }
+        let pool_knob = plan.later.tune.as_ref().and_then(pool_knob);
+        let mark = match mark {
+            Some(mark) if driver.leaves_something() && terms.original.is_some() => Some(mark),
+            Some(mark) => {
+                mark.clear();
+                None
+            }
+            None => None,
+        };
+        let show = std::cell::RefCell::new(show);
+        let mut runner = Runner {
+            source: &source,
+            settings: &settings,
+            driver,
+            original: terms.original.clone(),
+            pool_knob,
+            mark,
+            handle: handle.clone(),
+            show: |news: &News<'_>| (show.borrow_mut())(news),
+            settled,
+            told: Vec::new(),
+            dirty: false,
+        };
+        let mut experiment = Experiment::new(terms.clone());
+        let ended = experiment.run(&mut runner, |progress| (show.borrow_mut())(&News::Standing(progress))).await;
+        let Runner { mut driver, original, mark, mut settled, dirty, .. } = runner;
+        if dirty {
+            (show.borrow_mut())(&News::Restoring);
+            settled.restored(driver.restore(original.as_ref(), handle.is_stopped()).await);
+        }
+        settled.close(mark, original.as_ref());
+        settled.stopped(&handle);
+        let outcome = match ended {
+            Ended::Concluded(outcome) => Some(*outcome),
+            Ended::Stopped => None,
+        };
+        tuned(terms, Some(experiment), outcome, settled)
+    }
+}
+
+impl std::fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tuning").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+/// Compiles the section `tune` of a plan that is run or checked, for its problems alone.
+pub(in crate::run) fn check(
+    plan: &Plan,
+    source: &Source,
+    settings: &Settings,
+    layout: &LayoutBuilder,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(tune) = &plan.later.tune else { return };
+    let goals = Goals::compile(tune, layout, diagnostics);
+    let sees_pool = plan.later.correlate.as_ref().is_some_and(|section| section.pool.is_some() || section.postgres.is_some() || section.traces.is_some());
+    if let Some(span) = goals.of_pool.filter(|_| !sees_pool) {
+        diagnostics
+            .warning(span, "nothing tells of the pool: this constraint cannot be judged")
+            .hint("correlate: { pool: { http: { url: /stats, used: $.pool.used, max: $.pool.max } } }");
+    }
+    let _ = driver(plan, tune, source, settings, None, diagnostics);
+}
+
+// === impl Settled ===
+
+impl Settled {
+    /// The experiment ends, for this reason.
+    pub(super) fn end(&mut self, exit: Exit, problem: impl Into<String>) {
+        self.findings.add(exit, problem);
+    }
+
+    /// The original was put back, or not.
+    pub(super) fn restored(&mut self, restored: Result<(), String>) {
+        self.restored = Some(restored);
+    }
+
+    /// A run that was cut off has swept what it made.
+    pub(super) fn take_swept(&mut self, completed: Completed) {
+        if completed.exit == Exit::CleanupUnfinished {
+            self.findings.add(Exit::CleanupUnfinished, completed.problems.join("\n"));
+        }
+    }
+
+    /// The mark beside the plan goes where the original is back, and stays where it is not.
+    fn close(&mut self, mark: Option<Mark>, original: Option<&Setting>) {
+        match (&self.restored, mark, original) {
+            (Some(Err(problem)), Some(mark), Some(original)) => {
+                let path = mark.keep();
+                let problem = format!("the original, {original}, could not be put back: {problem}\n    hint: pacecar tune --restore PLAN tries again; {} says what is in effect", path.display());
+                self.findings.add(Exit::CleanupUnfinished, problem);
+            }
+            (Some(Err(problem)), _, _) => self.findings.add(Exit::CleanupUnfinished, problem.clone()),
+            (_, Some(mark), _) => mark.clear(),
+            (_, None, _) => {}
+        }
+    }
+
+    /// Who stopped it decides the exit code.
+    fn stopped(&mut self, handle: &Handle) {
+        if let Some(exit) = handle.stopped_with() {
+            self.findings.exit(exit);
+        }
+    }
+
+    fn tuned(mut self, plan: String, terms: Terms, outcome: Option<Outcome>, trials: Vec<Trial>) -> Tuned {
+        if let Some(outcome) = &outcome {
+            self.findings.exit(match outcome.verdict {
+                Verdict::Recommended => Exit::Passed,
+                Verdict::NonePasses => Exit::Failed,
+                Verdict::Inconclusive => Exit::InvalidRun,
+            });
+        }
+        let Completed { problems, exit, .. } = self.findings.complete(None);
+        Tuned { plan, terms, outcome, trials, problems, exit }
+    }
+}
+
+// === helpers ===
+
+/// Asks the guard and the database before the first trial, for the load of a hold too.
+async fn admit(first: &Compiled, hold: &Compiled, settled: &mut Settled) -> bool {
+    if !first.admit(true, &mut settled.findings).await {
+        return false;
+    }
+    if let Err(refusal) = hold.admit_guard() {
+        settled.end(Exit::Refused, format!("refused to start: `tune.hold` is more than is allowed: {refusal}\n    hint: {}", refusal.hint()));
+        return false;
+    }
+    true
+}
+
+/// Takes hold of the plan's mark, and puts back what a killed tune left in effect.
+async fn take_mark(
+    source: &Source,
+    driver: &mut Driver,
+    show: &mut impl FnMut(&News<'_>),
+) -> Result<Option<Mark>, (Exit, String)> {
+    let (mark, leftover) = match Mark::take(source) {
+        Ok(taken) => taken,
+        // A process of ours needs no mark.
+        Err(MarkError::Io { .. }) if !driver.leaves_something() => return Ok(None),
+        Err(error) => return Err((Exit::Refused, format!("refused to start: {}", chain(&error)))),
+    };
+    if let Some(leftover) = leftover.filter(|_| driver.leaves_something()) {
+        show(&News::Leftover(&leftover));
+        driver.restore(Some(&leftover.original), false).await.map_err(|problem| {
+            let original = &leftover.original;
+            (Exit::Refused, format!("refused to start: a killed tune left its values in effect, and the original, {original}, cannot be put back: {problem}"))
+        })?;
+    }
+    Ok(Some(mark))
+}
+
+/// The way of setting values. Without a guardian for its problems alone.
+fn driver(
+    plan: &Plan,
+    tune: &TuneDocument,
+    source: &Source,
+    settings: &Settings,
+    guardian: Option<Guardian>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Driver> {
+    let guard = crate::guard::compile(plan, &mut Diagnostics::new(""));
+    let client = client::Overrides { hosts: Some(guard.host_filter()), ..settings.client.clone() };
+    let environment = workflow::Environment::new(settings.variables.given.clone());
+    let asker = Asker::new(plan, client, environment, source.directory.clone());
+    let guardian = guardian.unwrap_or_else(Guardian::this_program);
+    Driver::compile(tune, &asker, &settings.variables, &source.directory, guardian, diagnostics)
+}
+
+fn goals(tune: &TuneDocument, compiled: &Compiled) -> Goals {
+    // Its problems were told when the plan was compiled.
+    Goals::of(tune, &compiled.layout)
+}
+
+fn terms(tune: &TuneDocument, goals: &Goals) -> Terms {
+    let knob = |knob: &crate::plan::KnobDocument| Knob {
+        name: knob.name.value.clone(),
+        values: knob.values.iter().map(|value| value.text.value.clone()).collect(),
+    };
+    // In the order of the knobs, whatever the plan's.
+    let today = |knob: &crate::plan::KnobDocument| {
+        let (name, value) = tune.original.iter().find(|(name, _)| name.value == knob.name.value)?;
+        Some((name.value.clone(), value.text.value.clone()))
+    };
+    let original: Option<Setting> = tune.knobs.iter().map(today).collect();
+    Terms {
+        knobs: tune.knobs.iter().map(knob).collect(),
+        original,
+        infeasible: Vec::new(),
+        objective: goals.objective.clone(),
+        constraints: goals.constraints.clone(),
+        warmup: tune.trial.warmup.value,
+        duration: tune.trial.duration.value,
+        hold: Some(Hold { factor: tune.hold.factor.value, duration: tune.hold.duration.value }),
+        budget: Budget {
+            trials: u32::try_from(tune.budget.trials.value).unwrap_or(u32::MAX),
+            time: tune.budget.time.value,
+        },
+        seed: fastrand::u64(..),
+    }
+}
+
+/// The knob that is the size of the pool, by what the plan says or by its name.
+fn pool_knob(tune: &TuneDocument) -> Option<String> {
+    tune.pool_knob.as_ref().map(|knob| knob.value.clone())
+}
+
+/// Whether the API is a process of the tune's own.
+#[must_use]
+pub(super) const fn is_process(apply: &ApplyDocument) -> bool {
+    matches!(apply, ApplyDocument::Process(_))
+}
