@@ -4,6 +4,7 @@ use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
+use super::tune::{self, Figures, Goals};
 use super::undo::UndoPlace;
 use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
@@ -40,6 +41,10 @@ pub struct Compiled {
     pub(super) judges: Judges,
     pub(super) intervals: Intervals,
     pub(super) stationarity: Stationarity,
+    /// What the plan's section `tune` is about.
+    pub(super) goals: Option<Goals>,
+    /// What is read where the run is a trial of a tune.
+    pub(super) figures: Option<Figures>,
     /// Whether flags replaced the plan's scenarios.
     pub(super) replaced: bool,
     pub(super) layout: Arc<Layout>,
@@ -77,6 +82,9 @@ pub fn check(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnost
 /// Every room gets its turn even where one before it found an error, so that all errors are told at once.
 fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     settings.overrides.apply(&mut plan, diagnostics);
+    if let Some(trial) = &settings.trial {
+        trial.apply(&mut plan, diagnostics);
+    }
     plan::later::refuse(&plan, diagnostics);
     let guard = guard::compile(&plan, diagnostics);
     let cleanup = plan
@@ -85,15 +93,20 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
         .filter(|cleanup| cleanup.when != When::Never || cleanup.has_ledger());
     let redis = redis::compile(&plan, settings.run, diagnostics);
-    let mut client = settings.client;
+    let mut client = settings.client.clone();
     client.hosts = Some(guard.host_filter());
     let client = client::compile(&plan, &client, diagnostics);
-    let mut layout = LayoutBuilder::new(settings.tags);
-    let environment = workflow::Environment::new(settings.variables.given.clone());
+    let mut layout = LayoutBuilder::new(settings.tags.clone());
+    let seed = settings.trial.as_ref().map(|trial| trial.seed);
+    let environment = workflow::Environment::new(settings.variables.given.clone()).with_seed(seed);
     let program = workflow::compile(&plan, &environment, &source.directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
+    let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
+    let figures = settings.trial.as_ref().zip(plan.later.tune.as_ref()).and_then(|(trial, tune)| {
+        Figures::prepare(tune, trial.warmup, trial.duration, &mut layout)
+    });
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
@@ -107,7 +120,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     {
         program.limit_to(&workflow::Part::new(move |k| stripes.nth(k)));
     }
-    let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    let mut load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    load.reseed(seed.unwrap_or(0));
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
     Some(Compiled {
         run: settings.run,
@@ -124,6 +138,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         judges,
         intervals: Intervals::prepare(&mut layout),
         stationarity: Stationarity::prepare(&plan.scenarios, &mut layout),
+        goals,
+        figures,
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
         workers,

@@ -1,6 +1,7 @@
 //! What a run came to: its report, what went wrong besides, and the exit code.
 
 use crate::report::{Exit, RunReport};
+use crate::tune::Measured;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Completed {
     pub problems: Vec<String>,
     /// How the command ends.
     pub exit: Exit,
+    /// What a trial of a tune measured; none of any other run.
+    pub measured: Option<Measured>,
 }
 
 /// Collects what went wrong while a run is driven.
@@ -40,7 +43,7 @@ impl Findings {
     }
 
     pub(super) fn complete(self, report: Option<RunReport>) -> Completed {
-        Completed { report, problems: self.problems, exit: Exit::choose(self.exits) }
+        Completed { report, problems: self.problems, exit: Exit::choose(self.exits), measured: None }
     }
 }
 

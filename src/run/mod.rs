@@ -19,6 +19,7 @@ mod reporter;
 pub mod resources;
 mod settings;
 mod timelines;
+mod tune;
 mod undo;
 
 pub use board::{Family, Series, Snapshot, Stage};
@@ -30,4 +31,5 @@ pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
 pub use recent::Pulse;
 pub use settings::{Settings, Source};
+pub use tune::{Leftover, News, TrialLoad, Tuned, Tuning};
 pub use undo::{Leftovers, UndoError, Undone};

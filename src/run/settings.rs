@@ -1,6 +1,6 @@
 //! What a run is given beside its plan.
 
-use super::Overrides;
+use super::{Overrides, TrialLoad};
 use crate::client;
 use crate::plan::Variables;
 use crate::report::TrendStats;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub segment_sequence: Option<String>,
     /// `--summary-trend-stats`.
     pub trend_stats: TrendStats,
+    /// Where the run is a trial of a tune: what of the plan it drives, and how long.
+    pub trial: Option<TrialLoad>,
 }
 
 // === impl Settings ===
@@ -58,6 +60,7 @@ impl Settings {
             segment: None,
             segment_sequence: None,
             trend_stats: TrendStats::default(),
+            trial: None,
         }
     }
 }

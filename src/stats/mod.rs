@@ -7,6 +7,7 @@
 pub mod bootstrap;
 pub mod exponential;
 pub mod normal;
+pub mod paired;
 pub mod percentile;
 pub mod proportion;
 pub mod rank;
@@ -16,6 +17,7 @@ pub mod steady;
 pub mod trend;
 
 pub use exponential::{ExponentialFit, exponential};
+pub use paired::Differences;
 pub use percentile::{BinCount, RankInterval, rank_interval};
 pub use proportion::{rule_of_three, wilson};
 pub use scalability::{LoadPoint, Scalability};

@@ -5,12 +5,31 @@
 //! implements [`RunTrial`] acts. So the search can be put to an API whose best value is known, a thousand times over.
 
 pub mod apply;
+mod conclude;
+mod evidence;
+mod experiment;
+mod explain;
+mod held;
+pub mod keeping;
+mod look;
+pub mod noise;
 pub mod outcome;
+mod purse;
+mod search;
 pub mod setting;
+pub mod size;
 pub mod terms;
 pub mod trial;
+mod values;
+mod words;
 
-pub use outcome::{Improvement, Outcome, Verdict};
+pub use experiment::{Ended, Experiment, Progress};
+pub use outcome::{Improvement, NoiseReport, Outcome, Standing, ValueReport, Verdict};
+pub use purse::Purse;
+pub use search::{Next, next};
 pub use setting::Setting;
 pub use terms::{Budget, Constraint, Hold, Infeasible, Knob, Objective, Terms};
 pub use trial::{ConstraintValue, Failure, Incidents, Measured, Order, Phase, RunTrial, Trial};
+
+#[cfg(test)]
+mod tests;

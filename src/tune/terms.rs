@@ -1,6 +1,7 @@
 //! What an experiment is about: the plan's section `tune`, as plain data.
 
 use super::setting::Setting;
+use super::trial::Measured;
 use crate::measure::threshold::Operator;
 use std::fmt;
 use std::time::Duration;
@@ -89,10 +90,19 @@ pub struct Budget {
 // === impl Constraint ===
 
 impl Constraint {
-    /// Whether it allows nothing at all: `==0`, `<=0`. Such a one is judged by counting: one event is one too many.
+    /// Whether it holds or not without a bound: `==0`, `!=3`, and `<=0` of what is never negative. Such a one is judged by
+    /// counting: one trial that breaks it is one too many.
     #[must_use]
-    pub fn is_strict_zero(&self) -> bool {
-        self.bound == 0.0 && matches!(self.operator, Operator::Equal | Operator::LessOrEqual)
+    pub fn is_exact(&self) -> bool {
+        let zero = self.bound == 0.0 && self.operator == Operator::LessOrEqual;
+        zero || matches!(self.operator, Operator::Equal | Operator::NotEqual)
+    }
+
+    /// Whether it holds in one trial; none where nobody measured it.
+    #[must_use]
+    pub fn kept(&self, measured: &Measured) -> Option<bool> {
+        let value = measured.constraint(&self.name)?.value?;
+        Some(self.operator.holds(value, self.bound))
     }
 }
 

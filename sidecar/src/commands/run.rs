@@ -183,6 +183,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         segment: args.execution_segment.clone(),
         segment_sequence: args.execution_segment_sequence.clone(),
         trend_stats,
+        trial: None,
     })
 }
 

@@ -30,6 +30,8 @@ pub struct TuneDocument {
     pub hold: HoldDocument,
     /// Whether all replicas together fit the database. None where nobody asks.
     pub capacity: Option<CapacityDocument>,
+    /// The knob that is the size of the API's pool: what is read back is held against it. None where no name says so.
+    pub pool_knob: Option<Text>,
     /// How much the experiment may take.
     pub budget: TuneBudgetDocument,
 }
@@ -131,8 +133,6 @@ pub struct CapacityDocument {
     pub surge: Spanned<f64>,
     /// Connections kept for others. Default 10.
     pub reserve: Spanned<u64>,
-    /// The knob that is the most connections of one replica. None where no knob's name says so.
-    pub knob: Option<Text>,
 }
 
 /// How much the experiment may take.

@@ -68,9 +68,10 @@ fn each_way_of_setting_knobs_is_read() {
     let ApplyDocument::Kubernetes(kubernetes) = kubernetes else { panic!() };
     assert_eq!((kubernetes.container.as_str(), kubernetes.within.value), ("web", Duration::from_secs(300)));
 
-    let Some(capacity) = good(EVERYTHING).later.tune.unwrap().capacity else { panic!() };
+    let everything = good(EVERYTHING).later.tune.unwrap();
+    let Some(capacity) = everything.capacity else { panic!() };
     assert_eq!((capacity.replicas.value, capacity.surge.value, capacity.reserve.value), (2, 0.25, 10));
-    assert_eq!(capacity.knob.unwrap().value, "PG_POOL_MAX");
+    assert_eq!(everything.pool_knob.unwrap().value, "PG_POOL_MAX");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn a_trial_keeps_its_pace_unless_the_plan_says_otherwise() {
 fn the_pool_is_known_by_its_knobs_name() {
     let knob = |names: &str, more: &str| {
         let section = format!("  knobs: {{ {names} }}\n{PROCESS}  capacity: {{ {more} }}\n");
-        tune(&section).capacity.unwrap().knob.map(|knob| knob.value)
+        tune(&section).pool_knob.map(|knob| knob.value)
     };
     assert_eq!(knob("UV_THREADPOOL_SIZE: [4], PG_POOL_MIN: [1], PG_POOL_MAX: [2]", "").unwrap(), "PG_POOL_MAX");
     assert_eq!(knob("DB_POOL_SIZE: [4]", "replicas: 1").unwrap(), "DB_POOL_SIZE");

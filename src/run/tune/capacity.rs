@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) async fn infeasible(plan: &Plan, tune: &TuneDocument, terms: &Terms) -> (Vec<Infeasible>, Option<String>) {
     let Some(capacity) = &tune.capacity else { return (Vec::new(), None) };
     // Said where the plan was read.
-    let Some(knob) = &capacity.knob else { return (Vec::new(), None) };
+    let Some(knob) = &tune.pool_knob else { return (Vec::new(), None) };
     let connections = match most_connections(plan).await {
         Ok(connections) => connections,
         Err(problem) => return (Vec::new(), Some(format!("capacity is not checked: {problem}"))),

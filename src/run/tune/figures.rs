@@ -25,7 +25,7 @@ pub(in crate::run) struct Figures {
 
 /// The objective and the constraints, by name: what the search knows of them.
 #[derive(Clone, Debug)]
-pub(super) struct Goals {
+pub(in crate::run) struct Goals {
     pub(super) objective: Objective,
     pub(super) constraints: Vec<Constraint>,
     /// Whether a constraint that the plan writes is about the pool.

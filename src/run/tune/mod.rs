@@ -9,7 +9,7 @@ mod load;
 mod trial;
 mod tuning;
 
-pub(super) use figures::Figures;
+pub(super) use figures::{Figures, Goals};
 pub use leftover::Leftover;
 pub use load::TrialLoad;
 pub(super) use tuning::check;

@@ -39,6 +39,8 @@ pub(super) struct Runner<'a, F> {
 
 /// How long what a stopped run still does may take before it is left: the original is restored meanwhile.
 const LAST: Duration = Duration::from_secs(30);
+/// What is told where that was too long.
+const UNSWEPT: &str = "the last trial was not cleaned up in time: pacecar cleanup PLAN deletes what it left";
 
 impl<F: FnMut(&News<'_>)> RunTrial for Runner<'_, F> {
     async fn run(&mut self, order: &Order) -> Option<Trial> {
@@ -83,7 +85,7 @@ impl<F: FnMut(&News<'_>)> Runner<'_, F> {
         let compiled = self.compile(order)?;
         self.handle.follow(&compiled);
         let (told, mut phase) = watch::channel(Phase::Preflight);
-        let Self { show, driver, handle, .. } = self;
+        let Self { show, driver, handle, original, settled, dirty, .. } = self;
         let execution = compiled.execute(|progress: &Progress| {
             told.send_replace(progress.phase);
             show(&News::Running(order, progress));
@@ -95,20 +97,18 @@ impl<F: FnMut(&News<'_>)> Runner<'_, F> {
                 // The load is cut off; what it made is swept while the original is restored. What the API still has to
                 // tell nobody waits for.
                 let swept = async {
-                    let late = phase.wait_for(|phase| *phase == Phase::Correlate);
                     tokio::select! {
                         completed = &mut execution => Some(completed),
-                        _ = late => None,
+                        _ = phase.wait_for(|phase| *phase == Phase::Correlate) => None,
                     }
                 };
-                let (restored, swept) =
-                    tokio::join!(driver.restore(self.original.as_ref(), true), timeout(LAST, swept));
-                self.dirty = false;
-                self.settled.restored(restored);
+                let (restored, swept) = tokio::join!(driver.restore(original.as_ref(), true), timeout(LAST, swept));
+                *dirty = false;
+                settled.restored(restored);
                 match swept {
-                    Ok(Some(completed)) => self.settled.take_swept(completed),
+                    Ok(Some(completed)) => settled.take_swept(completed),
                     Ok(None) => {}
-                    Err(_) => self.settled.end(Exit::CleanupUnfinished, "the last trial could not be cleaned up in time: pacecar cleanup PLAN"),
+                    Err(_) => settled.end(Exit::CleanupUnfinished, UNSWEPT),
                 }
                 return None;
             }

@@ -8,7 +8,7 @@ use super::leftover::{Leftover, Mark, MarkError};
 use super::load::TrialLoad;
 use super::trial::Runner;
 use crate::measure::LayoutBuilder;
-use crate::plan::{ApplyDocument, Diagnostics, Plan, Span, TuneDocument};
+use crate::plan::{Diagnostics, Plan, Span, TuneDocument};
 use crate::report::Exit;
 use crate::run::compile::{Compiled, compile};
 use crate::run::completed::{Completed, Findings, chain};
@@ -105,9 +105,8 @@ impl Tuning {
         let mut diagnostics = diagnostics;
         let driver = driver(&plan, &tune, &source, &settings, Some(guardian), &mut diagnostics);
         let handle = Handle::of_tune(&first);
-        let terms = terms(&tune, &goals(&tune, &first));
-        let tuning =
-            driver.map(|driver| Self { source, settings, plan, terms, driver, first, hold, handle });
+        let terms = first.goals.as_ref().map(|goals| terms(&tune, goals));
+        let tuning = driver.zip(terms).map(|(driver, terms)| Self { source, settings, plan, terms, driver, first, hold, handle });
         (tuning.filter(|_| !diagnostics.has_errors()), diagnostics)
     }
 
@@ -143,7 +142,6 @@ impl Tuning {
     /// Dropping the future leaves the values that were set last in effect, and ends what was started.
     pub async fn run(self, mut show: impl FnMut(&News<'_>)) -> Tuned {
         let Self { source, settings, plan, mut terms, mut driver, first, hold, handle } = self;
-        let _ended = handle.until_end();
         let name = plan.name.value.clone();
         let mut settled = Settled::default();
         let tuned = |terms, experiment: Option<Experiment>, outcome, settled: Settled| {
@@ -167,7 +165,7 @@ impl Tuning {
                 show(&News::Note(&note));
             }
         }
-        let pool_knob = plan.later.tune.as_ref().and_then(pool_knob);
+        let pool_knob = plan.later.tune.as_ref().and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone());
         let mark = match mark {
             Some(mark) if driver.leaves_something() && terms.original.is_some() => Some(mark),
             Some(mark) => {
@@ -213,15 +211,15 @@ impl std::fmt::Debug for Tuning {
     }
 }
 
-/// Compiles the section `tune` of a plan that is run or checked, for its problems alone.
+/// Compiles the section `tune` of a plan: what it is about. Of a plan that is run or checked for its problems alone.
 pub(in crate::run) fn check(
     plan: &Plan,
     source: &Source,
     settings: &Settings,
     layout: &LayoutBuilder,
     diagnostics: &mut Diagnostics,
-) {
-    let Some(tune) = &plan.later.tune else { return };
+) -> Option<Goals> {
+    let tune = plan.later.tune.as_ref()?;
     let goals = Goals::compile(tune, layout, diagnostics);
     let sees_pool = plan.later.correlate.as_ref().is_some_and(|section| section.pool.is_some() || section.postgres.is_some() || section.traces.is_some());
     if let Some(span) = goals.of_pool.filter(|_| !sees_pool) {
@@ -229,7 +227,10 @@ pub(in crate::run) fn check(
             .warning(span, "nothing tells of the pool: this constraint cannot be judged")
             .hint("correlate: { pool: { http: { url: /stats, used: $.pool.used, max: $.pool.max } } }");
     }
-    let _ = driver(plan, tune, source, settings, None, diagnostics);
+    if settings.trial.is_none() {
+        let _ = driver(plan, tune, source, settings, None, diagnostics);
+    }
+    Some(goals)
 }
 
 // === impl Settled ===
@@ -339,11 +340,6 @@ fn driver(
     Driver::compile(tune, &asker, &settings.variables, &source.directory, guardian, diagnostics)
 }
 
-fn goals(tune: &TuneDocument, compiled: &Compiled) -> Goals {
-    // Its problems were told when the plan was compiled.
-    Goals::of(tune, &compiled.layout)
-}
-
 fn terms(tune: &TuneDocument, goals: &Goals) -> Terms {
     let knob = |knob: &crate::plan::KnobDocument| Knob {
         name: knob.name.value.clone(),
@@ -370,15 +366,4 @@ fn terms(tune: &TuneDocument, goals: &Goals) -> Terms {
         },
         seed: fastrand::u64(..),
     }
-}
-
-/// The knob that is the size of the pool, by what the plan says or by its name.
-fn pool_knob(tune: &TuneDocument) -> Option<String> {
-    tune.pool_knob.as_ref().map(|knob| knob.value.clone())
-}
-
-/// Whether the API is a process of the tune's own.
-#[must_use]
-pub(super) const fn is_process(apply: &ApplyDocument) -> bool {
-    matches!(apply, ApplyDocument::Process(_))
 }

@@ -10,7 +10,7 @@ use crate::plan::document::{
 };
 use crate::plan::node::{Kind, Node};
 use crate::plan::reader::{Reader, suggestion};
-use crate::plan::span::{Span, Spanned};
+use crate::plan::span::Spanned;
 use std::time::Duration;
 
 /// The shortest that a scenario may last, and so a trial.
@@ -46,7 +46,8 @@ pub(super) fn tune(reader: &mut Reader<'_>, node: &Node) -> TuneDocument {
             .to_vec(),
     };
     let hold = hold(reader, section.get("hold"));
-    let capacity = section.get("capacity").map(|node| capacity(reader, node, &knobs));
+    let mut pool_knob = knobs.iter().find(|knob| names_the_pool(&knob.name)).map(|knob| knob.name.clone());
+    let capacity = section.get("capacity").map(|node| capacity(reader, node, &knobs, &mut pool_knob));
     let budget = budget(reader, section.get("budget"));
     section.close(reader);
     TuneDocument {
@@ -61,6 +62,7 @@ pub(super) fn tune(reader: &mut Reader<'_>, node: &Node) -> TuneDocument {
         constraints,
         hold,
         capacity,
+        pool_knob,
         budget,
     }
 }
@@ -168,7 +170,12 @@ fn hold(reader: &mut Reader<'_>, node: Option<&Node>) -> HoldDocument {
     }
 }
 
-fn capacity(reader: &mut Reader<'_>, node: &Node, knobs: &[KnobDocument]) -> CapacityDocument {
+fn capacity(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    knobs: &[KnobDocument],
+    pool_knob: &mut Option<Text>,
+) -> CapacityDocument {
     let mut section = reader.section(node, "tune.capacity");
     let whole =
         |low| move |reader: &mut Reader<'_>, node: &Node, key: &'static str| reader.integer(node, key, low..=u64::MAX);
@@ -178,40 +185,35 @@ fn capacity(reader: &mut Reader<'_>, node: &Node, knobs: &[KnobDocument]) -> Cap
     let named = section.some_text(reader, "knob");
     let span = section.span;
     section.close(reader);
-    CapacityDocument {
-        span,
-        replicas: replicas.unwrap_or(Spanned::nowhere(2)),
-        surge: surge.unwrap_or(Spanned::nowhere(0.25)),
-        reserve: reserve.unwrap_or(Spanned::nowhere(10)),
-        knob: pool_knob(reader, span, named, knobs),
-    }
-}
-
-/// The knob that is the most connections of one replica: the one that is named, else the one whose name says so.
-fn pool_knob(reader: &mut Reader<'_>, span: Span, named: Option<Text>, knobs: &[KnobDocument]) -> Option<Text> {
-    let names: Vec<&str> = knobs.iter().map(|knob| knob.name.value.as_str()).collect();
     if let Some(name) = named {
+        let names: Vec<&str> = knobs.iter().map(|knob| knob.name.value.as_str()).collect();
         if names.contains(&name.value.as_str()) {
-            return Some(name);
+            *pool_knob = Some(name);
+        } else {
+            let shown = reader.show_text(&name);
+            let hint = suggestion(&name, &names, "knobs are");
+            reader.error(name.span, format!("`capacity.knob` names no knob: {shown}")).hint(hint);
         }
-        let shown = reader.show_text(&name);
-        let hint = suggestion(&name, &names, "knobs are");
-        reader.error(name.span, format!("`capacity.knob` names no knob: {shown}")).hint(hint);
-        return None;
-    }
-    let says_so = |name: &str| {
-        let name = name.to_ascii_uppercase();
-        let connections = name.contains("POOL") || name.contains("CONNECTIONS");
-        connections && !name.contains("THREAD") && ["MAX", "SIZE", "CONNECTIONS"].iter().any(|word| name.contains(word))
-    };
-    let found = knobs.iter().find(|knob| says_so(&knob.name));
-    if found.is_none() && !knobs.is_empty() {
+    } else if pool_knob.is_none() && !knobs.is_empty() {
         reader
             .diagnostics
             .warning(span, "no knob's name says that it is the size of the pool: capacity is not checked")
             .hint("name it: capacity: { knob: NAME }");
     }
-    found.map(|knob| knob.name.clone())
+    CapacityDocument {
+        span,
+        replicas: replicas.unwrap_or(Spanned::nowhere(2)),
+        surge: surge.unwrap_or(Spanned::nowhere(0.25)),
+        reserve: reserve.unwrap_or(Spanned::nowhere(10)),
+    }
+}
+
+/// Whether a knob's name says that it is the most connections of one replica.
+fn names_the_pool(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let connections = name.contains("POOL") || name.contains("CONNECTIONS");
+    let timing = ["THREAD", "MIN", "IDLE", "TIMEOUT"].iter().any(|word| name.contains(word));
+    connections && !timing && ["MAX", "SIZE", "CONNECTIONS"].iter().any(|word| name.contains(word))
 }
 
 fn budget(reader: &mut Reader<'_>, node: Option<&Node>) -> TuneBudgetDocument {
