@@ -49,7 +49,7 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Cleanup(args) => Ok(runtime()?.block_on(commands::cleanup::execute(args))),
         Command::Demo(args) => Ok(runtime()?.block_on(commands::demo::execute(args))),
         Command::Canary(_) => Ok(not_yet("canary")),
-        Command::Tune(_) => Ok(not_yet("tune")),
+        Command::Tune(args) => Ok(runtime()?.block_on(commands::tune::execute(args))),
         Command::Compare(_) => Ok(not_yet("compare")),
         Command::Merge(_) => Ok(not_yet("merge")),
         Command::Report(_) => Ok(not_yet("report")),
@@ -77,7 +77,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn not_yet(command: &str) -> Exit {
     output::error(&format!(
-        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `demo` and what steers a run work."
+        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `tune`, `demo` and what steers a run work."
     ));
     Exit::InvalidPlan
 }

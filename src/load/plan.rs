@@ -64,7 +64,8 @@ impl LoadPlan {
     /// same arrivals.
     pub fn reseed(&mut self, seed: u64) {
         for scenario in &mut self.scenarios {
-            if let Model::ArrivalRate(ArrivalRate { spacing: Spacing::Poisson { seed: own }, .. }) = &mut scenario.model {
+            if let Model::ArrivalRate(ArrivalRate { spacing: Spacing::Poisson { seed: own }, .. }) = &mut scenario.model
+            {
                 *own ^= seed;
             }
         }

@@ -104,9 +104,11 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
     let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
-    let figures = settings.trial.as_ref().zip(plan.later.tune.as_ref()).and_then(|(trial, tune)| {
-        Figures::prepare(tune, trial.warmup, trial.duration, &mut layout)
-    });
+    let figures = settings
+        .trial
+        .as_ref()
+        .zip(plan.later.tune.as_ref())
+        .and_then(|(trial, tune)| Figures::prepare(tune, trial.warmup, trial.duration, &mut layout));
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {

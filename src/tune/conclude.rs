@@ -75,7 +75,8 @@ impl Told<'_, '_> {
             Choice::Screen(rows) => {
                 let missing = |row: &usize| LEAST_TRIALS.saturating_sub(self.look.evidence.rows[*row].blocks());
                 let most = rows.iter().map(missing).max().unwrap_or(0);
-                let members = rows.len() + usize::from(self.look.evidence.baseline.is_some_and(|row| !rows.contains(&row)));
+                let members =
+                    rows.len() + usize::from(self.look.evidence.baseline.is_some_and(|row| !rows.contains(&row)));
                 let further = most * members + for_hold;
                 let names = self.names(rows);
                 self.say(format!(
@@ -86,7 +87,8 @@ impl Told<'_, '_> {
                 (Verdict::Inconclusive, None, further)
             }
             Choice::Resolve { rows, blocks } => {
-                let members = rows.len() + usize::from(self.look.evidence.baseline.is_some_and(|row| !rows.contains(&row)));
+                let members =
+                    rows.len() + usize::from(self.look.evidence.baseline.is_some_and(|row| !rows.contains(&row)));
                 let further = (blocks * members).max(1) + for_hold;
                 self.unresolved(rows, further);
                 (Verdict::Inconclusive, None, further)

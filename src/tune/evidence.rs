@@ -69,8 +69,7 @@ impl<'a> Evidence<'a> {
         // The order of the plan decides what the first is, the order of sizes everything else.
         let baseline = evidence.baseline.map(|place| evidence.rows[place].setting.clone());
         evidence.rows.sort_by(|one, other| sizes.compare(&one.setting, &other.setting));
-        evidence.baseline =
-            baseline.and_then(|baseline| evidence.rows.iter().position(|row| row.setting == baseline));
+        evidence.baseline = baseline.and_then(|baseline| evidence.rows.iter().position(|row| row.setting == baseline));
         evidence
     }
 

@@ -79,11 +79,7 @@ fn lost(knob: &str, here: &ValueReport, larger: &ValueReport) -> Option<String> 
 
 /// The part of the slowest step's p95 that changes most, with its figures before and after; none where no change is
 /// worth telling.
-fn change(
-    from: &ValueReport,
-    to: &ValueReport,
-    by: impl Fn(f64, f64) -> f64,
-) -> Option<(Part, f64, f64, String)> {
+fn change(from: &ValueReport, to: &ValueReport, by: impl Fn(f64, f64) -> f64) -> Option<(Part, f64, f64, String)> {
     let p95 = |value: &ValueReport, step: &str| -> Option<Band> {
         value.bands.iter().find(|band| band.band == BandName::P95 && band.step == step).cloned()
     };
@@ -172,8 +168,7 @@ mod tests {
 
     #[test]
     fn without_attribution_the_pool_itself_tells() {
-        let mut values =
-            [value(4, 203.0, 0.0, 0.0, worse()), value(8, 60.0, 0.0, 0.0, Standing::Recommended)];
+        let mut values = [value(4, 203.0, 0.0, 0.0, worse()), value(8, 60.0, 0.0, 0.0, Standing::Recommended)];
         values.iter_mut().for_each(|value| value.bands.clear());
         assert_eq!(explain(&values), ["the pool is in use for 100 % at PG_POOL_MAX=4 and for 50 % at PG_POOL_MAX=8"]);
     }

@@ -25,8 +25,7 @@ pub(super) fn broken(terms: &Terms, trial: &Trial) -> Option<String> {
     }
     let incidents = measured.incidents;
     let kinds = [(incidents.resets, "reset"), (incidents.timeouts, "timeout"), (incidents.refusals, "refusal")];
-    let mut found: Vec<String> =
-        kinds.into_iter().filter(|(n, _)| *n > 0).map(|(n, kind)| counted(n, kind)).collect();
+    let mut found: Vec<String> = kinds.into_iter().filter(|(n, _)| *n > 0).map(|(n, kind)| counted(n, kind)).collect();
     let exact = terms.constraints.iter().filter(|constraint| constraint.is_exact());
     let lost = exact.filter(|constraint| constraint.kept(measured) == Some(false));
     if found.is_empty() {
@@ -121,7 +120,8 @@ mod tests {
 
     #[test]
     fn what_the_generator_could_not_do_says_nothing_of_the_setting() {
-        let spoiled = Measured { invalid: vec!["lag".into()], ..measured(Incidents { resets: 1, ..Incidents::default() }, 0.0) };
+        let spoiled =
+            Measured { invalid: vec!["lag".into()], ..measured(Incidents { resets: 1, ..Incidents::default() }, 0.0) };
         let spoiled = trial(Ok(spoiled));
         assert_eq!((broken(&terms(), &spoiled), sentence(&spoiled)), (None, None));
         assert!(broken(&terms(), &trial(Err(Failure::TargetLost("it exited".into())))).is_some());

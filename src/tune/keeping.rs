@@ -130,10 +130,7 @@ impl<'a> Side<'a> {
 }
 
 /// The figures of a constraint, with what each is a share of.
-fn readings<'a>(
-    constraint: &'a Constraint,
-    trials: &'a [&Measured],
-) -> impl Iterator<Item = (f64, Option<u64>)> + 'a {
+fn readings<'a>(constraint: &'a Constraint, trials: &'a [&Measured]) -> impl Iterator<Item = (f64, Option<u64>)> + 'a {
     let read = |measured: &&'a Measured| {
         let found = measured.constraint(&constraint.name)?;
         Some((found.value?, found.of))

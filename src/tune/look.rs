@@ -205,7 +205,9 @@ impl State {
         for constraint in &terms.constraints {
             match Keeping::of(constraint, &row.measured) {
                 Keeping::Holds => {}
-                Keeping::Broken(reason) => return out(format!("{constraint} does not hold: {reason}"), Remedy::Nothing),
+                Keeping::Broken(reason) => {
+                    return out(format!("{constraint} does not hold: {reason}"), Remedy::Nothing);
+                }
                 Keeping::Unmeasured => return out(format!("{constraint}: nobody measured it"), Remedy::Elsewhere),
                 // Until five trials are made, whatever is open is only too little.
                 Keeping::Open { .. } if row.measured.len() < LEAST_TRIALS => {}

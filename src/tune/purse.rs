@@ -31,7 +31,8 @@ impl Purse {
         let plain = trials.iter().filter(|trial| trial.order.phase != Phase::Hold);
         let (made, took) = plain.fold((0_u32, Duration::ZERO), |(n, sum), trial| (n + 1, sum + trial.took));
         let per_trial = if made == 0 { load } else { took / made };
-        let per_hold = terms.hold.map_or(Duration::ZERO, |hold| per_trial.saturating_sub(load) + terms.warmup + hold.duration);
+        let per_hold =
+            terms.hold.map_or(Duration::ZERO, |hold| per_trial.saturating_sub(load) + terms.warmup + hold.duration);
         let for_hold = usize::from(terms.hold.is_some());
         let in_time = |left: Duration| {
             if per_trial.is_zero() { usize::MAX } else { (left.as_nanos() / per_trial.as_nanos()) as usize }

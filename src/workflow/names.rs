@@ -102,7 +102,13 @@ impl Names<'_> {
             ("env", _) => return self.env_value(path),
             ("knobs", knob) if self.env.knobs().is_some() => match self.env.knobs().and_then(|knobs| knobs.get(knob)) {
                 Some(value) => Source::Constant(value.clone()),
-                None => return Err(no_such("knobs", knob, self.env.knobs().into_iter().flat_map(|knobs| knobs.keys().map(String::as_str)))),
+                None => {
+                    return Err(no_such(
+                        "knobs",
+                        knob,
+                        self.env.knobs().into_iter().flat_map(|knobs| knobs.keys().map(String::as_str)),
+                    ));
+                }
             },
             ("tenant", "id") => Source::TenantNumber,
             ("tenant", other) => return Err(no_such("tenant", other, ["id"])),

@@ -47,12 +47,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 // === impl Asker ===
 
 impl Asker {
-    pub(super) fn new(
-        plan: &Plan,
-        client: client::Overrides,
-        environment: Environment,
-        directory: PathBuf,
-    ) -> Self {
+    pub(super) fn new(plan: &Plan, client: client::Overrides, environment: Environment, directory: PathBuf) -> Self {
         let mut plan = plan.clone();
         plan.data.clear();
         plan.setup.clear();

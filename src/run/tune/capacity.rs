@@ -19,11 +19,7 @@ pub(super) async fn infeasible(plan: &Plan, tune: &TuneDocument, terms: &Terms) 
         Ok(connections) => connections,
         Err(problem) => return (Vec::new(), Some(format!("capacity is not checked: {problem}"))),
     };
-    let need = Need {
-        replicas: capacity.replicas.value,
-        surge: capacity.surge.value,
-        reserve: capacity.reserve.value,
-    };
+    let need = Need { replicas: capacity.replicas.value, surge: capacity.surge.value, reserve: capacity.reserve.value };
     let fits = |setting: Setting| {
         let most: f64 = setting.get(knob)?.trim().parse().ok()?;
         let reason = need.too_much(most, connections)?;
@@ -63,7 +59,7 @@ async fn most_connections(plan: &Plan) -> Result<u64, String> {
     let cleaned = plan.cleanup.as_ref().and_then(|section| section.postgres.as_ref()).map(|it| &it.url);
     let url = [correlated, cleaned].into_iter().flatten().find(|url| !url.trim().is_empty());
     let url = url.ok_or("the plan names no database: correlate.postgres or cleanup.postgres")?;
-    let database = Database::parse(url.trim()).map_err(|error| error.to_string())?;
+    let database = Database::parse(url.trim()).map_err(|_| "its url is no connection string")?;
     let asked = async {
         let (client, driver) = database.connect().await.map_err(|error| chain(&error))?;
         let answer = async {

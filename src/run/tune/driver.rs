@@ -80,7 +80,10 @@ impl Driver {
             ApplyDocument::Http(step) => {
                 let http = Http::new(tune, step, asker);
                 // What any setting is wrong with, the first one is.
-                let first = tune.knobs.iter().filter_map(|knob| Some((knob.name.value.clone(), knob.values.first()?.text.value.clone())));
+                let first = tune
+                    .knobs
+                    .iter()
+                    .filter_map(|knob| Some((knob.name.value.clone(), knob.values.first()?.text.value.clone())));
                 http.compile(&first.collect(), diagnostics)?;
                 Some(Self::Http(Box::new(http)))
             }
@@ -179,7 +182,8 @@ impl Http {
         let values = tune.knobs.iter().flat_map(|knob| knob.values.iter().map(|value| (&knob.name.value, value)));
         let today = tune.original.iter().map(|(name, value)| (&name.value, value));
         // Where the two write one value in two ways, the one that is tried has it.
-        let typed = today.chain(values).map(|(name, value)| ((name.clone(), value.text.value.clone()), json(&value.kind)));
+        let typed =
+            today.chain(values).map(|(name, value)| ((name.clone(), value.text.value.clone()), json(&value.kind)));
         Self { asker: asker.clone(), step: step.clone(), typed: typed.collect(), within: asker.timeout() }
     }
 

@@ -80,11 +80,14 @@ impl Mark {
 
     /// Writes down what is about to be set, and what is to be restored.
     pub(super) fn write(&mut self, original: &Setting, applied: &Setting) -> Result<(), MarkError> {
-        let text = format!("{:#}\n", json!({
-            "what": "pacecar tune was here: these values are in effect; `pacecar tune --restore PLAN` restores the original",
-            "original": object(original),
-            "applied": object(applied),
-        }));
+        let text = format!(
+            "{:#}\n",
+            json!({
+                "what": "pacecar tune was here: these values are in effect; `pacecar tune --restore PLAN` restores the original",
+                "original": object(original),
+                "applied": object(applied),
+            })
+        );
         let written = self
             .file
             .seek(SeekFrom::Start(0))
@@ -133,7 +136,8 @@ fn path(source: &Source) -> PathBuf {
 
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
-    let same = |one: &std::fs::Metadata, other: &std::fs::Metadata| one.ino() == other.ino() && one.dev() == other.dev();
+    let same =
+        |one: &std::fs::Metadata, other: &std::fs::Metadata| one.ino() == other.ino() && one.dev() == other.dev();
     file.metadata().and_then(|one| Ok(same(&one, &std::fs::metadata(path)?))).unwrap_or(false)
 }
 

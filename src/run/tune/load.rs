@@ -58,7 +58,8 @@ impl TrialLoad {
             }
             Executor::RampingArrivalRate { start_rate, time_unit, stages, vus, arrivals } => {
                 let targets = stages.iter().map(|stage| stage.target);
-                let highest = targets.fold(start_rate, |high, target| if target.value > high.value { target } else { high });
+                let highest =
+                    targets.fold(start_rate, |high, target| if target.value > high.value { target } else { high });
                 open(highest, time_unit, vus, arrivals)
             }
             Executor::RampingVus { start_vus, stages, .. } => {
@@ -118,7 +119,10 @@ mod tests {
     fn of_a_closed_scenario_the_vus_are_held() {
         for (executor, most) in [
             ("executor: constant-vus, vus: 4, duration: 9m", 4),
-            ("executor: ramping-vus, startVUs: 1, stages: [{ duration: 1m, target: 7 }, { duration: 1m, target: 0 }]", 7),
+            (
+                "executor: ramping-vus, startVUs: 1, stages: [{ duration: 1m, target: 7 }, { duration: 1m, target: 0 }]",
+                7,
+            ),
             ("executor: shared-iterations, vus: 4, iterations: 90", 4),
         ] {
             let Executor::ConstantVus { vus, duration } = held(executor, 2.0) else { panic!("{executor}") };

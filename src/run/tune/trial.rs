@@ -13,9 +13,9 @@ use crate::run::handle::Handle;
 use crate::run::{Completed, Phase, Progress, Settings, Source};
 use crate::semconv::RunId;
 use crate::tune::{Failure, Measured, Order, RunTrial, Setting, Trial};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use std::time::Duration;
 
 /// Makes the trials.
 pub(super) struct Runner<'a, F> {
@@ -86,43 +86,40 @@ impl<F: FnMut(&News<'_>)> Runner<'_, F> {
         self.handle.follow(&compiled);
         let (told, mut phase) = watch::channel(Phase::Preflight);
         let Self { show, driver, handle, original, settled, dirty, .. } = self;
-        let execution = compiled.execute(|progress: &Progress| {
-            told.send_replace(progress.phase);
-            show(&News::Running(order, progress));
-        });
-        tokio::pin!(execution);
-        let completed = tokio::select! {
-            completed = &mut execution => completed,
-            () = handle.stopped() => {
-                // The load is cut off; what it made is swept while the original is restored. What the API still has to
-                // tell nobody waits for.
-                let swept = async {
-                    tokio::select! {
-                        completed = &mut execution => Some(completed),
-                        _ = phase.wait_for(|phase| *phase == Phase::Correlate) => None,
+        let completed = {
+            let execution = compiled.execute(|progress: &Progress| {
+                told.send_replace(progress.phase);
+                show(&News::Running(order, progress));
+            });
+            tokio::pin!(execution);
+            tokio::select! {
+                completed = &mut execution => completed,
+                () = handle.stopped() => {
+                    // The load is cut off; what it made is swept while the original is restored. What the API still has to
+                    // tell nobody waits for.
+                    let swept = async {
+                        tokio::select! {
+                            completed = &mut execution => Some(completed),
+                            _ = phase.wait_for(|phase| *phase == Phase::Correlate) => None,
+                        }
+                    };
+                    let (restored, swept) = tokio::join!(driver.restore(original.as_ref(), true), timeout(LAST, swept));
+                    *dirty = false;
+                    settled.restored(restored);
+                    match swept {
+                        Ok(Some(completed)) => settled.take_swept(completed),
+                        Ok(None) => {}
+                        Err(_) => settled.end(Exit::CleanupUnfinished, UNSWEPT),
                     }
-                };
-                let (restored, swept) = tokio::join!(driver.restore(original.as_ref(), true), timeout(LAST, swept));
-                *dirty = false;
-                settled.restored(restored);
-                match swept {
-                    Ok(Some(completed)) => settled.take_swept(completed),
-                    Ok(None) => {}
-                    Err(_) => settled.end(Exit::CleanupUnfinished, UNSWEPT),
+                    return None;
                 }
-                return None;
             }
         };
         self.judge(order, completed)
     }
 
     fn compile(&mut self, order: &Order) -> Option<Compiled> {
-        let load = TrialLoad {
-            warmup: order.warmup,
-            duration: order.duration,
-            factor: order.factor,
-            seed: order.seed,
-        };
+        let load = TrialLoad { warmup: order.warmup, duration: order.duration, factor: order.factor, seed: order.seed };
         let settings = Settings { run: RunId::new(fastrand::u64(..)), trial: Some(load), ..self.settings.clone() };
         let (compiled, diagnostics) = compile(self.source, settings);
         if compiled.is_none() {

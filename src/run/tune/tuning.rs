@@ -86,9 +86,9 @@ impl Tuning {
         let Some(plan) = plan else { return (None, diagnostics) };
         let Some(tune) = plan.later.tune.clone() else {
             if !diagnostics.has_errors() {
-                diagnostics
-                    .error(Span::new(1, 1), "the plan has no section `tune`")
-                    .hint("tune: { knobs: { PG_POOL_MAX: [4, 8, 16] }, apply: { process: { command: [node, server.mjs] } } }");
+                diagnostics.error(Span::new(1, 1), "the plan has no section `tune`").hint(
+                    "tune: { knobs: { PG_POOL_MAX: [4, 8, 16] }, apply: { process: { command: [node, server.mjs] } } }",
+                );
             }
             return (None, diagnostics);
         };
@@ -106,7 +106,16 @@ impl Tuning {
         let driver = driver(&plan, &tune, &source, &settings, Some(guardian), &mut diagnostics);
         let handle = Handle::of_tune(&first);
         let terms = first.goals.as_ref().map(|goals| terms(&tune, goals));
-        let tuning = driver.zip(terms).map(|(driver, terms)| Self { source, settings, plan, terms, driver, first, hold, handle });
+        let tuning = driver.zip(terms).map(|(driver, terms)| Self {
+            source,
+            settings,
+            plan,
+            terms,
+            driver,
+            first,
+            hold,
+            handle,
+        });
         (tuning.filter(|_| !diagnostics.has_errors()), diagnostics)
     }
 
@@ -165,7 +174,8 @@ impl Tuning {
                 show(&News::Note(&note));
             }
         }
-        let pool_knob = plan.later.tune.as_ref().and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone());
+        let pool_knob =
+            plan.later.tune.as_ref().and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone());
         let mark = match mark {
             Some(mark) if driver.leaves_something() && terms.original.is_some() => Some(mark),
             Some(mark) => {
@@ -221,7 +231,11 @@ pub(in crate::run) fn check(
 ) -> Option<Goals> {
     let tune = plan.later.tune.as_ref()?;
     let goals = Goals::compile(tune, layout, diagnostics);
-    let sees_pool = plan.later.correlate.as_ref().is_some_and(|section| section.pool.is_some() || section.postgres.is_some() || section.traces.is_some());
+    let sees_pool = plan
+        .later
+        .correlate
+        .as_ref()
+        .is_some_and(|section| section.pool.is_some() || section.postgres.is_some() || section.traces.is_some());
     if let Some(span) = goals.of_pool.filter(|_| !sees_pool) {
         diagnostics
             .warning(span, "nothing tells of the pool: this constraint cannot be judged")
@@ -258,7 +272,10 @@ impl Settled {
         match (&self.restored, mark, original) {
             (Some(Err(problem)), Some(mark), Some(original)) => {
                 let path = mark.keep();
-                let problem = format!("the original, {original}, could not be put back: {problem}\n    hint: pacecar tune --restore PLAN tries again; {} says what is in effect", path.display());
+                let problem = format!(
+                    "the original, {original}, could not be put back: {problem}\n    hint: pacecar tune --restore PLAN tries again; {} says what is in effect",
+                    path.display()
+                );
                 self.findings.add(Exit::CleanupUnfinished, problem);
             }
             (Some(Err(problem)), _, _) => self.findings.add(Exit::CleanupUnfinished, problem.clone()),
@@ -295,7 +312,10 @@ async fn admit(first: &Compiled, hold: &Compiled, settled: &mut Settled) -> bool
         return false;
     }
     if let Err(refusal) = hold.admit_guard() {
-        settled.end(Exit::Refused, format!("refused to start: `tune.hold` is more than is allowed: {refusal}\n    hint: {}", refusal.hint()));
+        settled.end(
+            Exit::Refused,
+            format!("refused to start: `tune.hold` is more than is allowed: {refusal}\n    hint: {}", refusal.hint()),
+        );
         return false;
     }
     true

@@ -9,3 +9,4 @@ mod output;
 
 pub use command::{Base, CommandError, Service, hook};
 pub use guardian::Guardian;
+pub use output::Secrets;
