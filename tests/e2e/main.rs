@@ -39,5 +39,6 @@ mod support;
 mod tenants;
 mod terminal;
 mod timelines;
+mod tune;
 mod undo;
 mod wire;

@@ -28,8 +28,10 @@ pub(in crate::run) struct Figures {
 pub(in crate::run) struct Goals {
     pub(super) objective: Objective,
     pub(super) constraints: Vec<Constraint>,
-    /// Whether a constraint that the plan writes is about the pool.
+    /// Where a constraint that the plan writes is about the pool.
     pub(super) of_pool: Option<Span>,
+    /// Whether one that the plan does not write is left out, because nothing tells of the pool.
+    pub(super) left_out: bool,
 }
 
 /// A constraint and where its figure is.
@@ -73,23 +75,34 @@ const LEAST_SHARE: f64 = 0.5;
 
 impl Goals {
     /// Reads what a plan wants of its knobs. Every problem is told.
-    pub(super) fn compile(document: &TuneDocument, layout: &LayoutBuilder, diagnostics: &mut Diagnostics) -> Self {
+    /// `sees_pool`: whether the plan says where the pool is seen.
+    pub(super) fn compile(
+        document: &TuneDocument,
+        sees_pool: bool,
+        layout: &LayoutBuilder,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
         let stat = objective(&document.objective, document.span, layout, diagnostics).map(|(_, stat)| stat);
         let stat = stat.unwrap_or(Aggregation::Percentile(95.0)).to_string();
         let objective = Objective { metric: document.objective.metric.value.clone(), stat };
         let mut constraints = Vec::new();
-        let mut of_pool = None;
+        let (mut of_pool, mut left_out) = (None, false);
         for written in &document.constraints {
             if let Some((read, expression)) = constraint(written, document.span, layout, diagnostics) {
                 let Expression { operator, bound, aggregation } = expression;
                 let name = name_of(written, aggregation, &document.constraints);
-                constraints.push(Constraint { name, operator, bound });
-                if read.scope == Scope::Target && written.metric.span != Span::NONE {
-                    of_pool.get_or_insert(written.metric.span);
+                match written.metric.span {
+                    Span::NONE if read.scope == Scope::Target && !sees_pool => {
+                        left_out = true;
+                        continue;
+                    }
+                    span if read.scope == Scope::Target && span != Span::NONE => drop(of_pool.get_or_insert(span)),
+                    _ => {}
                 }
+                constraints.push(Constraint { name, operator, bound });
             }
         }
-        Self { objective, constraints, of_pool }
+        Self { objective, constraints, of_pool, left_out }
     }
 }
 

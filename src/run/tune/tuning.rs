@@ -174,6 +174,9 @@ impl Tuning {
                 show(&News::Note(&note));
             }
         }
+        if first.goals.as_ref().is_some_and(|goals| goals.left_out) {
+            show(&News::Note("nothing tells of the pool, so how much of it is used is not judged: correlate.pool"));
+        }
         let pool_knob =
             plan.later.tune.as_ref().and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone());
         let mark = match mark {
@@ -230,13 +233,13 @@ pub(in crate::run) fn check(
     diagnostics: &mut Diagnostics,
 ) -> Option<Goals> {
     let tune = plan.later.tune.as_ref()?;
-    let goals = Goals::compile(tune, layout, diagnostics);
-    let sees_pool = plan
-        .later
-        .correlate
-        .as_ref()
-        .is_some_and(|section| section.pool.is_some() || section.postgres.is_some() || section.traces.is_some());
-    if let Some(span) = goals.of_pool.filter(|_| !sees_pool) {
+    let correlate = plan.later.correlate.as_ref();
+    // What a plan does not write is judged only where it says that the pool is seen.
+    let sees_pool = correlate.is_some_and(|section| section.pool.is_some());
+    let goals = Goals::compile(tune, sees_pool, layout, diagnostics);
+    let may_see =
+        sees_pool || correlate.is_some_and(|section| section.postgres.is_some() || section.traces.is_some());
+    if let Some(span) = goals.of_pool.filter(|_| !may_see) {
         diagnostics
             .warning(span, "nothing tells of the pool: this constraint cannot be judged")
             .hint("correlate: { pool: { http: { url: /stats, used: $.pool.used, max: $.pool.max } } }");

@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod guardian;
+pub mod kubernetes;
 mod output;
 
 pub use command::{Base, CommandError, Service, hook};

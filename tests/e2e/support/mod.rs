@@ -6,6 +6,7 @@ pub(crate) mod guardian;
 pub(crate) mod hostile;
 pub(crate) mod json;
 pub(crate) mod plan;
+pub(crate) mod pooled;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod redis;
@@ -13,7 +14,7 @@ pub(crate) mod shelf;
 
 pub(crate) use hostile::{Mode, Server};
 pub(crate) use plan::PlanFile;
-pub(crate) use program::{Ended, Pacecar};
+pub(crate) use program::{Ended, Pacecar, Running};
 
 use std::path::PathBuf;
 
