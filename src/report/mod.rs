@@ -10,6 +10,7 @@ pub mod stats;
 pub mod summary;
 pub mod text;
 mod timelines;
+mod tune;
 pub mod verdict;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use stats::{TrendStatError, TrendStats};
 pub use summary::summary;
 pub use text::{Style, cleanup_text, text};
 pub use timelines::{GeneratorUse, MovedReport, TimelinesReport};
+pub use tune::{TuneText, tune_exit, tune_value};
 pub use verdict::{Exit, Verdict};

@@ -79,6 +79,14 @@ enum Cells {
 // === impl Page ===
 
 impl Page {
+    pub(super) const fn new(style: Style) -> Self {
+        Self { style, out: String::new() }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
     fn thresholds(&mut self, report: &RunReport) {
         if report.thresholds.is_empty() {
             return;

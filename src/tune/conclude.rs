@@ -178,7 +178,9 @@ impl Told<'_, '_> {
         }
         let floor = look.noise?.floor();
         let found = look.evidence.differences(baseline, row).filter(|found| found.n >= LEAST_TRIALS)?;
-        let interval = found.interval(CLAIM);
+        // What was chosen among several looks better than it is: the interval allows for each of them, and for the choice
+        // of when to stop.
+        let interval = found.interval(1.0 - (1.0 - CONFIDENCE) / look.choosable().max(2) as f64);
         if interval.contains(0.0) || found.mean.abs() <= floor {
             self.say(format!("no difference from {name} stands out of the noise of {}", percent(floor.exp_m1())));
             return None;
@@ -208,13 +210,10 @@ impl Told<'_, '_> {
                 }
                 Standing::NotTried(reason) => self.reasons.push(format!("{name} was not tried: {reason}")),
                 Standing::Worse { share, than } => {
-                    self.reasons.push(format!("{name}: {} more than at {than}", percent(*share)));
+                    self.reasons.push(format!("{name}: the figure is {} more than at {than}", percent(*share)));
                 }
                 Standing::Recommended | Standing::AsGood => {}
             }
         }
     }
 }
-
-/// The two-sided confidence of a claimed improvement.
-const CLAIM: f64 = CONFIDENCE;

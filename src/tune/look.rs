@@ -67,7 +67,9 @@ pub(super) enum Choice {
 /// How sure 'no worse than' and 'worse' are, one-sided, in what is told.
 pub(super) const SURE: f64 = 0.95;
 /// How sure 'worse' is before a setting gets no more trials. There are many looks, and what is out does not come back.
-const VERY_SURE: f64 = 0.99;
+const VERY_SURE: f64 = 0.98;
+/// How sure 'worse' is where nobody asks again.
+const BEYOND_DOUBT: f64 = 0.998;
 /// Fewer shared blocks than this compare nothing.
 const LEAST_SHARED: usize = 3;
 /// How often the generator may fail to make the load of `hold`.
@@ -113,6 +115,9 @@ impl<'a> Look<'a> {
 
     /// Whether any live setting shows it to be worse.
     pub(super) fn rejected(&self, row: usize, sure: f64) -> bool {
+        // The least of several is compared with: by chance alone one of them looks better the more there are.
+        let others = self.live().filter(|other| *other != row).count().max(1);
+        let sure = 1.0 - (1.0 - sure) / others as f64;
         self.live().any(|other| other != row && self.worse(row, other, sure))
     }
 
@@ -156,6 +161,11 @@ impl<'a> Look<'a> {
         found.blocks_for(distance, SURE).saturating_sub(found.n).max(1)
     }
 
+    /// How many settings might have been chosen: those that pass and are not plainly worse.
+    pub(super) fn choosable(&self) -> usize {
+        self.live().filter(|row| !self.rejected(*row, VERY_SURE)).count()
+    }
+
     /// Whether it must be held before it may be recommended, and may still be: the generator fails at most three times.
     pub(super) fn must_hold(&self, row: usize) -> bool {
         let holds = &self.evidence.rows[row].holds;
@@ -172,6 +182,12 @@ impl<'a> Look<'a> {
     pub(super) fn best_rival(&self, row: usize) -> Option<usize> {
         let others = self.live().filter(|other| *other != row && !self.rejected(*other, VERY_SURE));
         others.min_by(|one, other| self.mean(*one).total_cmp(&self.mean(*other)))
+    }
+
+    /// The largest passing setting that is smaller than `row`, unless it is beyond doubt that it is worse: a smaller one
+    /// that was rejected by bad luck must be able to come back.
+    pub(super) fn doubtful_smaller(&self, row: usize) -> Option<usize> {
+        self.live().filter(|other| *other < row && !self.rejected(*other, BEYOND_DOUBT)).last()
     }
 
     fn mean(&self, row: usize) -> f64 {

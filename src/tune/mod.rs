@@ -5,6 +5,7 @@
 //! implements [`RunTrial`] acts. So the search can be put to an API whose best value is known, a thousand times over.
 
 pub mod apply;
+pub mod capacity;
 mod conclude;
 mod evidence;
 mod experiment;
@@ -15,14 +16,16 @@ mod look;
 pub mod noise;
 pub mod outcome;
 mod purse;
+pub mod remedy;
 mod search;
 pub mod setting;
 pub mod size;
 pub mod terms;
 pub mod trial;
 mod values;
-mod words;
+pub(crate) mod words;
 
+pub use capacity::{Need, Pods};
 pub use experiment::{Ended, Experiment, Progress};
 pub use outcome::{Improvement, NoiseReport, Outcome, Standing, ValueReport, Verdict};
 pub use purse::Purse;

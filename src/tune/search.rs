@@ -93,7 +93,8 @@ fn plan(terms: &Terms, trials: &[Trial]) -> Step {
             (rows, phase)
         }
         Choice::Chosen(row) => {
-            let rows: Vec<usize> = std::iter::once(row).chain(look.best_rival(row)).collect();
+            let others = look.best_rival(row).into_iter().chain(look.doubtful_smaller(row));
+            let rows: Vec<usize> = std::iter::once(row).chain(others).collect();
             let size = members(&look, &rows, baseline).len();
             if look.evidence.rows[row].blocks() >= CONFIRMED || size > purse.trials {
                 return chosen(&look, &purse, row);

@@ -3,6 +3,8 @@
 use super::setting::Setting;
 use crate::correlate::Band;
 use crate::measure::trend::Quantile;
+use crate::semconv::metric;
+use crate::stats::LoadPoint;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -72,6 +74,9 @@ pub struct Measured {
     pub invalid: Vec<String>,
     /// What the requests waited for; empty where nobody correlated.
     pub bands: Vec<Band>,
+    /// How many requests were under way at once and how many ended per second, over parts of the trial: what the
+    /// scalability law is fitted to.
+    pub loads: Vec<LoadPoint>,
     /// The effective size or value that was read back, where it was: `db.client.connection.max=8`.
     pub read_back: Option<String>,
 }
@@ -127,6 +132,20 @@ pub enum Failure {
 pub trait RunTrial {
     /// Makes the trial. None where the experiment is to stop: a signal, an operator.
     fn run(&mut self, order: &Order) -> impl Future<Output = Option<Trial>>;
+}
+
+// === impl Incidents ===
+
+impl Incidents {
+    /// What `hold` allows none of, by the names of the metrics.
+    #[must_use]
+    pub const fn kinds(&self) -> [(&'static str, u64); 3] {
+        [
+            (metric::CONNECTION_RESET, self.resets),
+            (metric::TIMEOUT, self.timeouts),
+            (metric::CONNECTION_REFUSED, self.refusals),
+        ]
+    }
 }
 
 // === impl Phase ===

@@ -2,7 +2,7 @@
 
 use super::evidence::Row;
 use super::look::{Look, SURE, State};
-use super::noise::CONFIDENCE;
+use super::noise::{CONFIDENCE, LEAST_TRIALS};
 use super::outcome::{Standing, ValueReport};
 use super::terms::Infeasible;
 use super::trial::Measured;
@@ -55,8 +55,12 @@ fn standing(look: &Look<'_>, place: usize, chosen: Option<usize>) -> Standing {
         }
         State::Live => {}
     }
+    let few = |row: usize| look.evidence.rows[row].blocks() < LEAST_TRIALS;
+    if few(place) {
+        return Standing::Undecided("fewer than five trials".to_owned());
+    }
     // Compared with the one to take; where there is none, with the best that passes.
-    let passing = || (0..look.states.len()).filter(|row| look.passes(*row));
+    let passing = || (0..look.states.len()).filter(|row| look.passes(*row) && !few(*row));
     let mean_of = |row: &usize| look.evidence.rows[*row].mean();
     let best = || passing().min_by(|one, other| mean_of(one).total_cmp(&mean_of(other)));
     let Some(other) = chosen.or_else(best).filter(|other| *other != place) else {

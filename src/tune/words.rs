@@ -2,7 +2,7 @@
 
 /// A number with three digits that count, and no zeros at its end.
 #[must_use]
-pub(super) fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
@@ -14,7 +14,7 @@ pub(super) fn figure(value: f64) -> String {
 
 /// A share in percent: `33 %`, `4.2 %`, `0.008 %`.
 #[must_use]
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     let text = if percent.abs() >= 10.0 { format!("{percent:.0}") } else { figure(rounded(percent)) };
     format!("{text} %")
@@ -22,7 +22,7 @@ pub(super) fn percent(share: f64) -> String {
 
 /// A count with commas: 36,000.
 #[must_use]
-pub(super) fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -36,13 +36,13 @@ pub(super) fn count(n: u64) -> String {
 
 /// `1 trial`, `2 trials`.
 #[must_use]
-pub(super) fn counted(n: u64, one: &str) -> String {
+pub(crate) fn counted(n: u64, one: &str) -> String {
     format!("{} {one}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
 /// Names as a sentence lists them: `a, b and c`.
 #[must_use]
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

@@ -42,9 +42,9 @@ pub(super) struct Noise {
 /// The API under trial.
 pub(super) struct Simulated {
     pub(super) api: Api,
-    noise: Noise,
-    random: fastrand::Rng,
-    drift: f64,
+    pub(super) noise: Noise,
+    pub(super) random: fastrand::Rng,
+    pub(super) drift: f64,
     /// Sizes with which it does not start.
     pub(super) broken: Vec<f64>,
     /// Sizes that lose connections at more load.
@@ -52,10 +52,16 @@ pub(super) struct Simulated {
     /// The trial, by its place, that the generator spoils.
     pub(super) spoiled: Vec<usize>,
     pub(super) made: usize,
+    /// What other knobs do to p95.
+    pub(super) others: fn(&Setting) -> f64,
 }
 
+/// No difference anywhere: what one connection bears, five do too.
+pub(super) const FLAT: Api = Api { rate: 1.0, service_ms: 45.0, room: 99.0, slowing: 0.0 };
 /// As it was measured.
-pub(super) const MEASURED: Noise = Noise { drift: (0.18, 0.9), arrivals: 0.08, single: 0.10 };
+pub(super) const MEASURED: Noise = Noise { drift: (0.22, 0.9), arrivals: 0.10, single: 0.12 };
+/// All of the same size, and all of it the single trial's: nothing for a block to take out.
+pub(super) const HARSH: Noise = Noise { drift: (0.0, 0.0), arrivals: 0.0, single: 0.22 };
 /// A trial that is disturbed takes longer by up to this factor.
 const DISTURBED: f64 = 1.6;
 const DISTURBED_SHARE: f64 = 0.03;
@@ -64,6 +70,20 @@ const TRIAL: Duration = Duration::from_secs(30);
 // === impl Api ===
 
 impl Api {
+    /// An API drawn by lot: its queue ends at 4, 8 or 16 connections, and beyond its database slows a little or much.
+    /// Such as are on the edge of what the plan allows are left out: there no answer is right.
+    pub(super) fn drawn(random: &mut fastrand::Rng, sizes: &[f64]) -> Self {
+        loop {
+            let busy = 1.5 + 8.0 * random.f64();
+            let rate = 40.0 + 160.0 * random.f64();
+            let room = 4.0 + 16.0 * random.f64();
+            let api = Self { rate, service_ms: 1000.0 * busy / rate, room, slowing: 0.01 + 0.03 * random.f64() };
+            if sizes.iter().all(|size| !(0.72..0.88).contains(&api.utilization(*size))) {
+                return api;
+            }
+        }
+    }
+
     /// Connections in use on average, were there enough of them.
     fn busy(&self, size: f64) -> f64 {
         self.rate * self.service(size) / 1000.0
@@ -118,7 +138,17 @@ impl Simulated {
     pub(super) fn new(api: Api, noise: Noise, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let drift = noise.drift.0 * gauss(&mut random);
-        Self { api, noise, random, drift, broken: Vec::new(), weak: Vec::new(), spoiled: Vec::new(), made: 0 }
+        Self {
+            api,
+            noise,
+            random,
+            drift,
+            broken: Vec::new(),
+            weak: Vec::new(),
+            spoiled: Vec::new(),
+            made: 0,
+            others: |_| 1.0,
+        }
     }
 
     pub(super) fn trial(&mut self, order: &Order) -> Trial {
@@ -130,7 +160,8 @@ impl Simulated {
         let single = self.noise.single * full * gauss(&mut self.random);
         let disturbed = self.random.f64() < DISTURBED_SHARE;
         let disturbance = if disturbed { 1.0 + (DISTURBED - 1.0) * self.random.f64() } else { 1.0 };
-        let p95 = self.api.p95(size) * (self.drift + arrivals + single).exp() * disturbance;
+        let p95 =
+            (self.others)(&order.setting) * self.api.p95(size) * (self.drift + arrivals + single).exp() * disturbance;
         let utilization = (self.api.utilization(size) * (1.0 + 0.03 * gauss(&mut self.random))).min(1.0);
         let resets = u64::from(order.phase == Phase::Hold && self.weak.contains(&size)) * 12;
         let spoiled = self.spoiled.contains(&self.made);
