@@ -45,7 +45,10 @@ tune:
 
 /// `pacecar tune`, of a plan that stands in `plan`.
 fn tune(plan: &PlanFile) -> Pacecar {
-    Pacecar::new(["tune", "--address", "127.0.0.1:0"]).arg(&*plan.path()).arg("--result").arg(plan.folder().join("result.json"))
+    Pacecar::new(["tune", "--address", "127.0.0.1:0"])
+        .arg(&*plan.path())
+        .arg("--result")
+        .arg(plan.folder().join("result.json"))
 }
 
 fn result(plan: &PlanFile) -> Value {
@@ -329,12 +332,14 @@ fn what_the_database_cannot_hold_is_not_tried() {
     );
     let plan = process(port, &tune_it);
     let text = fs::read_to_string(plan.path()).unwrap();
-    fs::write(plan.path(), text.replace("correlate: { ", "correlate: { postgres: { url: \"${DATABASE_URL}\" }, ")).unwrap();
+    fs::write(plan.path(), text.replace("correlate: { ", "correlate: { postgres: { url: \"${DATABASE_URL}\" }, "))
+        .unwrap();
     let ended = started(&plan, port).env("DATABASE_URL", &database.url).end();
     assert!(log(&plan).iter().all(|line| !line.ends_with(&format!(" {most}"))), "{ended}");
     let result = result(&plan);
     let reasons = at(&result, &["reasons"]).to_string();
-    let formula = format!("2 × {most} × (1 + 0.5) + 3 = {} connections, of which the database has {most}", most * 3 + 3);
+    let formula =
+        format!("2 × {most} × (1 + 0.5) + 3 = {} connections, of which the database has {most}", most * 3 + 3);
     assert!(reasons.contains(&formula), "{reasons}");
 }
 
@@ -363,8 +368,7 @@ fn a_database_that_refuses_connections_meanwhile_ends_it_with_the_original_back(
     let api = Pooled::start("2", &[]);
     let plan = hook(api.port, SET_BY_HOOK);
     let text = fs::read_to_string(plan.path()).unwrap();
-    let cleanup =
-        "cleanup: { postgres: { url: \"${DATABASE_URL}\", follow: none, roots: [{ table: users, where: \"email LIKE 'test-%'\" }] } }\n";
+    let cleanup = "cleanup: { postgres: { url: \"${DATABASE_URL}\", follow: none, roots: [{ table: users, where: \"email LIKE 'test-%'\" }] } }\n";
     fs::write(plan.path(), format!("{text}{cleanup}")).unwrap();
     let running = tune(&plan).env("DATABASE_URL", &url).start();
     until("a value", || applied(&plan).iter().any(|value| value == "2"));

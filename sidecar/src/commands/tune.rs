@@ -3,12 +3,16 @@
 use super::plan::{self, PlanFile};
 use super::serve::Control;
 use crate::cli::TuneArgs;
-use crate::output;
 use crate::progress::TuneLines;
 use crate::signals::StopSignals;
-use pacecar::report::Exit;
-use pacecar::run::{self, Completed, News, Settings, Tuned, Tuning};
+use crate::{logging, output};
+use pacecar::report::{Exit, Style};
+use pacecar::run::{Completed, News, Settings, Tuned, Tuning};
 use pacecar::tune::apply::Guardian;
+use std::path::Path;
+
+/// How wide a text is that nobody sees on a terminal.
+const COLUMNS: usize = 100;
 
 pub(crate) async fn execute(args: TuneArgs) -> Exit {
     let control = Control::read(args.address.as_deref(), None);
@@ -45,7 +49,7 @@ pub(crate) async fn execute(args: TuneArgs) -> Exit {
         Err(exit) => return exit,
     };
     match watch(tuning, args.quiet).await {
-        Ok(tuned) => finish(&tuned, &args),
+        Ok(tuned) => finish(&tuned, args.result.as_deref(), args.write_env.as_deref()),
         Err(exit) => exit,
     }
 }
@@ -97,13 +101,35 @@ pub(crate) async fn watch(tuning: Tuning, quiet: bool) -> Result<Tuned, Exit> {
 }
 
 /// Prints what it came to, writes what was asked for, says what went wrong, and answers with the exit code.
-fn finish(tuned: &Tuned, args: &TuneArgs) -> Exit {
-    if let Some(outcome) = &tuned.outcome {
-        output::result(&format!("{}\n{:?}\n{}\n", outcome.verdict, outcome.recommendation, outcome.reasons.join("\n")));
+pub(crate) fn finish(tuned: &Tuned, result: Option<&Path>, environment: Option<&Path>) -> Exit {
+    let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
+    if let Some(text) = tuned.text(style, columns()) {
+        output::result(&text);
     }
-    let _ = (args, run::chain);
+    for (what, text) in [("What to change in the plan", tuned.diff()), ("What to patch", tuned.patch())] {
+        if let Some(text) = text {
+            output::result(&format!("{what}:\n\n{text}\n"));
+        }
+    }
+    if let Some((file, value)) = result.zip(tuned.value()) {
+        output::file(file, "the result", &format!("{value:#}\n"));
+    }
+    if let Some(file) = environment {
+        match tuned.environment() {
+            Some(text) => output::file(file, "the environment", &text),
+            None => {
+                output::message(&format!("pacecar: nothing is recommended, so {} is not written\n", file.display()))
+            }
+        }
+    }
     for problem in &tuned.problems {
         output::error(problem);
     }
     tuned.exit
+}
+
+/// How wide standard output is; a common width where it is no terminal.
+fn columns() -> usize {
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { COLUMNS } else { columns }
 }

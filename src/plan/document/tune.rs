@@ -1,6 +1,6 @@
 //! `tune:`: an experiment over knobs.
 
-use super::{FigureDocument, Step, Text};
+use super::{FigureDocument, Rate, Step, Text};
 use crate::plan::node::Kind;
 use crate::plan::span::{Span, Spanned};
 use std::time::Duration;
@@ -133,6 +133,8 @@ pub struct CapacityDocument {
     pub surge: Spanned<f64>,
     /// Connections kept for others. Default 10.
     pub reserve: Spanned<u64>,
+    /// The requests that all replicas together are to bear: how many would, is then said.
+    pub target: Option<Spanned<Rate>>,
 }
 
 /// How much the experiment may take.

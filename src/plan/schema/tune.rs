@@ -1,7 +1,7 @@
 //! An experiment over knobs.
 
 use super::step::Step;
-use super::values::{Flag, Integer, Number, Text, Texts, Time};
+use super::values::{Flag, Integer, Number, Rate, Text, Texts, Time};
 use schemars::JsonSchema;
 use std::collections::BTreeMap;
 
@@ -113,6 +113,8 @@ struct Capacity {
     surge: Option<Number>,
     /// Connections kept for others. Default 10.
     reserve: Option<Integer>,
+    /// Requests that all replicas together are to bear, `500/s`: how many replicas would is then said.
+    target: Option<Rate>,
     /// The knob that is the most connections of one replica. Default: the one whose name says so.
     knob: Option<Text>,
 }

@@ -3,7 +3,7 @@
 use crate::plan::{Plan, TuneDocument};
 use crate::postgres::Database;
 use crate::run::completed::chain;
-use crate::tune::{Infeasible, Setting, Terms};
+use crate::tune::{Infeasible, Need, Terms};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -20,37 +20,7 @@ pub(super) async fn infeasible(plan: &Plan, tune: &TuneDocument, terms: &Terms) 
         Err(problem) => return (Vec::new(), Some(format!("capacity is not checked: {problem}"))),
     };
     let need = Need { replicas: capacity.replicas.value, surge: capacity.surge.value, reserve: capacity.reserve.value };
-    let fits = |setting: Setting| {
-        let most: f64 = setting.get(knob)?.trim().parse().ok()?;
-        let reason = need.too_much(most, connections)?;
-        Some(Infeasible { setting, reason })
-    };
-    let today = terms.original.clone().filter(|original| !terms.grid().contains(original));
-    (terms.grid().into_iter().chain(today).filter_map(fits).collect(), None)
-}
-
-/// What all replicas together need.
-struct Need {
-    replicas: u64,
-    surge: f64,
-    reserve: u64,
-}
-
-// === impl Need ===
-
-impl Need {
-    /// Why so many connections of each replica are too many; none where they fit.
-    fn too_much(&self, most: f64, connections: u64) -> Option<String> {
-        let Self { replicas, surge, reserve } = *self;
-        let all = replicas as f64 * most * (1.0 + surge) + reserve as f64;
-        // As much as there is is there, whatever the last bit of a sum says.
-        let over = all > connections as f64 * (1.0 + 1e-9);
-        over.then(|| {
-            format!(
-                "{replicas} × {most} × (1 + {surge}) + {reserve} = {all} connections, of which the database has {connections}"
-            )
-        })
-    }
+    (need.infeasible(terms, knob, connections), None)
 }
 
 /// `max_connections` of the database that the plan names, for correlation or for cleanup.
@@ -76,21 +46,4 @@ async fn most_connections(plan: &Plan) -> Result<u64, String> {
         answer.trim().parse().map_err(|_| format!("max_connections is {answer:?}"))
     };
     timeout(ANSWER, asked).await.unwrap_or_else(|_| Err("the database does not answer".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_all_replicas_need_while_a_deployment_rolls_must_be_there() {
-        let need = Need { replicas: 2, surge: 0.25, reserve: 10 };
-        assert_eq!(need.too_much(36.0, 100), None, "exactly all of them");
-        assert_eq!(
-            need.too_much(64.0, 100).as_deref(),
-            Some("2 × 64 × (1 + 0.25) + 10 = 170 connections, of which the database has 100")
-        );
-        let tight = Need { replicas: 3, surge: 0.1, reserve: 0 };
-        assert_eq!(tight.too_much(10.0, 33), None, "a sum of tenths is no exact one");
-    }
 }

@@ -1,8 +1,11 @@
 //! The way in which a plan's values are set, composed: commands of `tune`, requests of the client.
 
 use super::ask::{Ask, Asker};
-use crate::plan::{ApplyDocument, CommandDocument, Diagnostics, Kind, Step, TuneDocument, Variables};
+use crate::plan::{
+    ApplyDocument, CommandDocument, Diagnostics, Kind, KubernetesDocument, Step, TuneDocument, Variables,
+};
 use crate::run::completed::chain;
+use crate::tune::apply::kubernetes::{Cluster, Deployment};
 use crate::tune::apply::{Base, Guardian, Secrets, Service, hook};
 use crate::tune::{Failure, Setting};
 use serde_json::{Map, Value};
@@ -19,6 +22,15 @@ pub(super) enum Driver {
     Exec { base: Base, ready: Option<Ask>, within: Duration },
     /// Sends a request that sets them.
     Http(Box<Http>),
+    /// Patches a Deployment.
+    Kubernetes(Box<Kubernetes>),
+}
+
+/// A Deployment, in a cluster that is looked for when the tune begins.
+pub(super) struct Kubernetes {
+    document: KubernetesDocument,
+    secrets: Secrets,
+    found: Option<Deployment>,
 }
 
 /// The API as a process of ours.
@@ -42,6 +54,8 @@ pub(super) struct Http {
 const GRACE: Duration = Duration::from_secs(5);
 /// And when the tune itself is to end: within five seconds with all that is around it.
 const SHORT_GRACE: Duration = Duration::from_secs(2);
+/// How long a request that puts the original back may take where somebody waits.
+const SOON: Duration = Duration::from_secs(4);
 /// How long somebody else may take to answer before ours has begun.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -88,9 +102,20 @@ impl Driver {
                 Some(Self::Http(Box::new(http)))
             }
             ApplyDocument::Kubernetes(document) => {
-                diagnostics.not_yet(document.span, "`tune.apply.kubernetes`");
-                None
+                let secrets = Secrets::new(variables.given.values().map(String::as_str));
+                Some(Self::Kubernetes(Box::new(Kubernetes { document: document.clone(), secrets, found: None })))
             }
+        }
+    }
+
+    /// Asks whether the values of these knobs can be set at all, before the first is.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub(super) async fn admit(&mut self, knobs: impl Iterator<Item = &str>) -> Result<(), String> {
+        match self {
+            Self::Kubernetes(kubernetes) => kubernetes.deployment()?.admit(knobs).await.map_err(|error| chain(&error)),
+            Self::Process(_) | Self::Exec { .. } | Self::Http(_) => Ok(()),
         }
     }
 
@@ -106,7 +131,11 @@ impl Driver {
                     Failure::NotReady { within: *within }
                 })
             }
-            Self::Http(http) => http.apply(setting).await.map_err(Failure::NotApplied),
+            Self::Http(http) => http.apply(setting, http.within).await.map_err(Failure::NotApplied),
+            Self::Kubernetes(kubernetes) => {
+                let deployment = kubernetes.deployment().map_err(Failure::NotApplied)?;
+                deployment.apply(setting).await.map_err(|error| Failure::NotApplied(chain(&error)))
+            }
         }
     }
 
@@ -121,7 +150,12 @@ impl Driver {
             (Self::Exec { base, within, .. }, Some(original)) => {
                 hook(base, original, *within).await.map_err(|error| chain(&error))
             }
-            (Self::Http(http), Some(original)) => http.apply(original).await,
+            (Self::Http(http), Some(original)) => {
+                http.apply(original, if soon { http.within.min(SOON) } else { http.within }).await
+            }
+            (Self::Kubernetes(kubernetes), Some(original)) => {
+                kubernetes.deployment()?.restore(original, soon).await.map_err(|error| chain(&error))
+            }
         }
     }
 
@@ -197,10 +231,23 @@ impl Http {
         self.asker.compile(&self.step, Some(knobs), diagnostics)
     }
 
-    async fn apply(&self, setting: &Setting) -> Result<(), String> {
+    async fn apply(&self, setting: &Setting, within: Duration) -> Result<(), String> {
         let mut told = Diagnostics::new("");
         let ask = self.compile(setting, &mut told).ok_or_else(|| told.to_string())?;
-        ask.once(self.within).await
+        ask.once(within).await
+    }
+}
+
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    /// The Deployment; its cluster is looked for once.
+    fn deployment(&mut self) -> Result<&mut Deployment, String> {
+        if self.found.is_none() {
+            let cluster = Cluster::here().map_err(|error| chain(&error))?;
+            self.found = Some(Deployment::new(&self.document, cluster, self.secrets.clone()));
+        }
+        self.found.as_mut().ok_or_else(String::new)
     }
 }
 

@@ -4,8 +4,11 @@
 use crate::judge::StationarityReport;
 use crate::measure::metric::Scope;
 use crate::measure::threshold::{Aggregation, Expression, per_second};
-use crate::measure::{LayoutBuilder, MetricId, Part, Reading, Selector, SeriesId, TimelineId, Totals};
+use crate::measure::{
+    Contains, LayoutBuilder, MetricId, Part, Reading, Selector, SeriesId, Timeline, TimelineId, Totals,
+};
 use crate::plan::{ConstraintDocument, Diagnostics, During, FigureDocument, MetricKind, Span, Text, TuneDocument};
+use crate::stats::LoadPoint;
 use crate::tune::{Constraint, ConstraintValue, Incidents, Measured, Objective};
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ pub(in crate::run) struct Figures {
     over_time: TimelineId,
     constraints: Vec<Bound>,
     counts: Counts,
+    /// `http_req_duration`, for how many were under way at once.
+    durations: TimelineId,
     utilization: SeriesId,
     /// Never measured.
     warmup: Duration,
@@ -27,6 +32,8 @@ pub(in crate::run) struct Figures {
 #[derive(Clone, Debug)]
 pub(in crate::run) struct Goals {
     pub(super) objective: Objective,
+    /// How the objective's figures read.
+    pub(super) contains: Contains,
     pub(super) constraints: Vec<Constraint>,
     /// Where a constraint that the plan writes is about the pool.
     pub(super) of_pool: Option<Span>,
@@ -65,11 +72,16 @@ struct Read {
     metric: MetricId,
     selector: Selector,
     kind: MetricKind,
+    contains: Contains,
     scope: Scope,
 }
 
 /// At least this share of the time is measured, however late the target settles.
 const LEAST_SHARE: f64 = 0.5;
+/// The part of a trial for which its load is told.
+const SECOND: Duration = Duration::from_secs(1);
+/// The most of them: a law needs no more.
+const MOST_LOADS: usize = 600;
 
 // === impl Goals ===
 
@@ -82,8 +94,9 @@ impl Goals {
         layout: &LayoutBuilder,
         diagnostics: &mut Diagnostics,
     ) -> Self {
-        let stat = objective(&document.objective, document.span, layout, diagnostics).map(|(_, stat)| stat);
-        let stat = stat.unwrap_or(Aggregation::Percentile(95.0)).to_string();
+        let read = objective(&document.objective, document.span, layout, diagnostics);
+        let contains = read.as_ref().map_or(Contains::Time, |(read, _)| read.contains);
+        let stat = read.map_or(Aggregation::Percentile(95.0), |(_, stat)| stat).to_string();
         let objective = Objective { metric: document.objective.metric.value.clone(), stat };
         let mut constraints = Vec::new();
         let (mut of_pool, mut left_out) = (None, false);
@@ -102,7 +115,7 @@ impl Goals {
                 constraints.push(Constraint { name, operator, bound });
             }
         }
-        Self { objective, constraints, of_pool, left_out }
+        Self { objective, contains, constraints, of_pool, left_out }
     }
 }
 
@@ -138,8 +151,9 @@ impl Figures {
             timeouts: all(MetricId::TIMEOUT),
             refusals: all(MetricId::CONNECTION_REFUSED),
         };
+        let durations = all(MetricId::HTTP_REQ_DURATION);
         let utilization = layout.series(MetricId::POOL_UTILIZATION, &Selector::default(), Some(after));
-        Some(Self { objective: stat, over_time, constraints, counts, utilization, warmup, duration })
+        Some(Self { objective: stat, over_time, constraints, counts, durations, utilization, warmup, duration })
     }
 
     /// Reads a trial whose load ended at `end`. `closely`: whether the pool was looked at often enough to constrain.
@@ -181,6 +195,7 @@ impl Figures {
             requests: if seen { requests } else { 0 },
             throughput: per_second(requests as f64, end.saturating_sub(part.start)),
             incidents,
+            loads: totals.timeline(self.durations).map(|timeline| loads(timeline, &part, end)).unwrap_or_default(),
             ..Measured::default()
         }
     }
@@ -219,6 +234,23 @@ impl Bound {
 
 // === helpers ===
 
+/// Requests under way and requests ended, by the second. Little's law: what is under way is what ends a second times how
+/// long each takes.
+fn loads(durations: &Timeline, part: &Part, end: Duration) -> Vec<LoadPoint> {
+    let mut points = Vec::new();
+    let mut from = part.start;
+    while from + SECOND <= end && points.len() < MOST_LOADS {
+        if let Reading::Trend(trend) = durations.reading(&(from..from + SECOND), end)
+            && let Some(mean) = trend.finished().mean()
+        {
+            let ended = trend.finished().count() as f64;
+            points.push(LoadPoint { load: ended * mean / 1e3, yielded: ended });
+        }
+        from += SECOND;
+    }
+    points
+}
+
 fn gauge(totals: &Totals, series: SeriesId, end: Duration) -> Option<f64> {
     match totals.series(series, end)? {
         Reading::Gauge(range) => (range.count > 0).then_some(range.value),
@@ -243,13 +275,13 @@ fn metric(text: &Text, span: Span, layout: &LayoutBuilder, diagnostics: &mut Dia
         return None;
     };
     let known = layout.describe(id)?;
-    let (kind, scope) = (known.kind, known.scope);
+    let (kind, contains, scope) = (known.kind, known.contains, known.scope);
     if let Err(tag) = layout.can_meet(id, &selector) {
         let message = format!("no sample of {} can have {tag}", text.value);
         diagnostics.error(at, message).hint("nothing could be judged by it");
         return None;
     }
-    Some(Read { metric: id, selector, kind, scope })
+    Some(Read { metric: id, selector, kind, contains, scope })
 }
 
 /// What is to be made small: a figure of a trend.

@@ -6,11 +6,13 @@ mod driver;
 mod figures;
 mod leftover;
 mod load;
+mod settled;
 mod trial;
 mod tuning;
 
 pub(super) use figures::{Figures, Goals};
 pub use leftover::Leftover;
 pub use load::TrialLoad;
+pub use settled::Tuned;
 pub(super) use tuning::check;
-pub use tuning::{News, Tuned, Tuning};
+pub use tuning::{News, Tuning};

@@ -6,7 +6,8 @@
 use super::driver::Driver;
 use super::leftover::Mark;
 use super::load::TrialLoad;
-use super::tuning::{News, Settled};
+use super::settled::Settled;
+use super::tuning::News;
 use crate::report::Exit;
 use crate::run::compile::{Compiled, compile};
 use crate::run::handle::Handle;
@@ -42,7 +43,7 @@ const LAST: Duration = Duration::from_secs(30);
 /// What is told where that was too long.
 const UNSWEPT: &str = "the last trial was not cleaned up in time: pacecar cleanup PLAN deletes what it left";
 
-impl<F: FnMut(&News<'_>)> RunTrial for Runner<'_, F> {
+impl<F: Fn(&News<'_>)> RunTrial for Runner<'_, F> {
     async fn run(&mut self, order: &Order) -> Option<Trial> {
         let begun = Instant::now();
         if self.handle.is_stopped() {
@@ -61,7 +62,7 @@ impl<F: FnMut(&News<'_>)> RunTrial for Runner<'_, F> {
 
 // === impl Runner ===
 
-impl<F: FnMut(&News<'_>)> Runner<'_, F> {
+impl<F: Fn(&News<'_>)> Runner<'_, F> {
     /// Sets values. None where the experiment is to stop.
     async fn set(&mut self, setting: &Setting) -> Option<Result<(), Failure>> {
         if let (Some(mark), Some(original)) = (&mut self.mark, &self.original)
@@ -107,7 +108,7 @@ impl<F: FnMut(&News<'_>)> Runner<'_, F> {
                     *dirty = false;
                     settled.restored(restored);
                     match swept {
-                        Ok(Some(completed)) => settled.take_swept(completed),
+                        Ok(Some(completed)) => settled.take_swept(&completed),
                         Ok(None) => {}
                         Err(_) => settled.end(Exit::CleanupUnfinished, UNSWEPT),
                     }

@@ -6,17 +6,19 @@ use super::driver::Driver;
 use super::figures::Goals;
 use super::leftover::{Leftover, Mark, MarkError};
 use super::load::TrialLoad;
+use super::settled::{About, Settled, Tuned};
 use super::trial::Runner;
 use crate::measure::LayoutBuilder;
 use crate::plan::{Diagnostics, Plan, Span, TuneDocument};
 use crate::report::Exit;
 use crate::run::compile::{Compiled, compile};
-use crate::run::completed::{Completed, Findings, chain};
+use crate::run::completed::{Completed, chain};
 use crate::run::handle::Handle;
 use crate::run::{Progress, Settings, Source};
 use crate::tune::apply::Guardian;
-use crate::tune::{Budget, Ended, Experiment, Hold, Knob, Order, Outcome, Setting, Terms, Trial, Verdict};
+use crate::tune::{Budget, Ended, Experiment, Hold, Knob, Order, Setting, Terms, Trial};
 use crate::{client, workflow};
+use std::cell::RefCell;
 
 /// A tune that is ready to be run.
 pub struct Tuning {
@@ -51,30 +53,6 @@ pub enum News<'a> {
     Restoring,
 }
 
-/// What a tune came to.
-#[derive(Debug)]
-pub struct Tuned {
-    /// The plan's name.
-    pub plan: String,
-    /// What it was about.
-    pub terms: Terms,
-    /// What it concludes; none where it was stopped.
-    pub outcome: Option<Outcome>,
-    /// The trials, in order.
-    pub trials: Vec<Trial>,
-    /// What a person should read beside the report.
-    pub problems: Vec<String>,
-    /// How the command ends.
-    pub exit: Exit,
-}
-
-/// What ends an experiment before its time, and how what was around it ended.
-#[derive(Debug, Default)]
-pub(super) struct Settled {
-    findings: Findings,
-    restored: Option<Result<(), String>>,
-}
-
 // === impl Tuning ===
 
 impl Tuning {
@@ -96,14 +74,13 @@ impl Tuning {
             let load = load(factor, duration, tune.trial.warmup.value);
             compile(&source, Settings { trial: Some(load), ..settings.clone() })
         };
-        let (first, diagnostics) = trial(1.0, tune.trial.duration.value);
+        let (first, mut diagnostics) = trial(1.0, tune.trial.duration.value);
         let (hold, held) = trial(tune.hold.factor.value, tune.hold.duration.value);
+        let driver = driver(&plan, &tune, &source, &settings, Some(guardian), &mut diagnostics);
         let (Some(first), Some(hold)) = (first, hold) else {
             let worse = if diagnostics.has_errors() { diagnostics } else { held };
             return (None, worse);
         };
-        let mut diagnostics = diagnostics;
-        let driver = driver(&plan, &tune, &source, &settings, Some(guardian), &mut diagnostics);
         let handle = Handle::of_tune(&first);
         let terms = first.goals.as_ref().map(|goals| terms(&tune, goals));
         let tuning = driver.zip(terms).map(|(driver, terms)| Self {
@@ -149,63 +126,46 @@ impl Tuning {
     /// Makes the trials, and says what they come to. `show` hears what happens.
     ///
     /// Dropping the future leaves the values that were set last in effect, and ends what was started.
-    pub async fn run(self, mut show: impl FnMut(&News<'_>)) -> Tuned {
+    pub async fn run(self, show: impl FnMut(&News<'_>)) -> Tuned {
         let Self { source, settings, plan, mut terms, mut driver, first, hold, handle } = self;
-        let name = plan.name.value.clone();
+        let show = RefCell::new(show);
+        let tell = |news: &News<'_>| (show.borrow_mut())(news);
+        let about = About::of(&source, &plan, &first);
         let mut settled = Settled::default();
-        let tuned = |terms, experiment: Option<Experiment>, outcome, settled: Settled| {
-            let trials = experiment.map(|experiment| experiment.trials().to_vec()).unwrap_or_default();
-            settled.tuned(name.clone(), terms, outcome, trials)
-        };
-        if !admit(&first, &hold, &mut settled).await {
-            return tuned(terms, None, None, settled);
-        }
-        let mark = match take_mark(&source, &mut driver, &mut show).await {
+        let mark = match begin(&source, &mut driver, &terms, [&first, &hold], &tell, &mut settled).await {
             Ok(mark) => mark,
             Err((exit, problem)) => {
                 settled.end(exit, problem);
-                return tuned(terms, None, None, settled);
+                return settled.tuned(about, terms, None, Vec::new());
             }
         };
-        if let Some(tune) = &plan.later.tune {
+        let tune = plan.later.tune.as_ref();
+        if let Some(tune) = tune {
             let (infeasible, note) = capacity::infeasible(&plan, tune, &terms).await;
             terms.infeasible = infeasible;
-            if let Some(note) = note {
-                show(&News::Note(&note));
-            }
+            note.iter().for_each(|note| tell(&News::Note(note)));
         }
         if first.goals.as_ref().is_some_and(|goals| goals.left_out) {
-            show(&News::Note("nothing tells of the pool, so how much of it is used is not judged: correlate.pool"));
+            tell(&News::Note("nothing tells of the pool, so how much of it is used is not judged: correlate.pool"));
         }
-        let pool_knob =
-            plan.later.tune.as_ref().and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone());
-        let mark = match mark {
-            Some(mark) if driver.leaves_something() && terms.original.is_some() => Some(mark),
-            Some(mark) => {
-                mark.clear();
-                None
-            }
-            None => None,
-        };
-        let show = std::cell::RefCell::new(show);
         let mut runner = Runner {
             source: &source,
             settings: &settings,
             driver,
             original: terms.original.clone(),
-            pool_knob,
+            pool_knob: tune.and_then(|tune| tune.pool_knob.as_ref()).map(|knob| knob.value.clone()),
             mark,
             handle: handle.clone(),
-            show: |news: &News<'_>| (show.borrow_mut())(news),
+            show: &tell,
             settled,
             told: Vec::new(),
             dirty: false,
         };
         let mut experiment = Experiment::new(terms.clone());
-        let ended = experiment.run(&mut runner, |progress| (show.borrow_mut())(&News::Standing(progress))).await;
+        let ended = experiment.run(&mut runner, |progress| tell(&News::Standing(progress))).await;
         let Runner { mut driver, original, mark, mut settled, dirty, .. } = runner;
         if dirty {
-            (show.borrow_mut())(&News::Restoring);
+            tell(&News::Restoring);
             settled.restored(driver.restore(original.as_ref(), handle.is_stopped()).await);
         }
         settled.close(mark, original.as_ref());
@@ -214,7 +174,7 @@ impl Tuning {
             Ended::Concluded(outcome) => Some(*outcome),
             Ended::Stopped => None,
         };
-        tuned(terms, Some(experiment), outcome, settled)
+        settled.tuned(about, terms, outcome, experiment.trials().to_vec())
     }
 }
 
@@ -237,8 +197,7 @@ pub(in crate::run) fn check(
     // What a plan does not write is judged only where it says that the pool is seen.
     let sees_pool = correlate.is_some_and(|section| section.pool.is_some());
     let goals = Goals::compile(tune, sees_pool, layout, diagnostics);
-    let may_see =
-        sees_pool || correlate.is_some_and(|section| section.postgres.is_some() || section.traces.is_some());
+    let may_see = sees_pool || correlate.is_some_and(|section| section.postgres.is_some() || section.traces.is_some());
     if let Some(span) = goals.of_pool.filter(|_| !may_see) {
         diagnostics
             .warning(span, "nothing tells of the pool: this constraint cannot be judged")
@@ -250,100 +209,46 @@ pub(in crate::run) fn check(
     Some(goals)
 }
 
-// === impl Settled ===
-
-impl Settled {
-    /// The experiment ends, for this reason.
-    pub(super) fn end(&mut self, exit: Exit, problem: impl Into<String>) {
-        self.findings.add(exit, problem);
-    }
-
-    /// The original was put back, or not.
-    pub(super) fn restored(&mut self, restored: Result<(), String>) {
-        self.restored = Some(restored);
-    }
-
-    /// A run that was cut off has swept what it made.
-    pub(super) fn take_swept(&mut self, completed: Completed) {
-        if completed.exit == Exit::CleanupUnfinished {
-            self.findings.add(Exit::CleanupUnfinished, completed.problems.join("\n"));
-        }
-    }
-
-    /// The mark beside the plan goes where the original is back, and stays where it is not.
-    fn close(&mut self, mark: Option<Mark>, original: Option<&Setting>) {
-        match (&self.restored, mark, original) {
-            (Some(Err(problem)), Some(mark), Some(original)) => {
-                let path = mark.keep();
-                let problem = format!(
-                    "the original, {original}, could not be put back: {problem}\n    hint: pacecar tune --restore PLAN tries again; {} says what is in effect",
-                    path.display()
-                );
-                self.findings.add(Exit::CleanupUnfinished, problem);
-            }
-            (Some(Err(problem)), _, _) => self.findings.add(Exit::CleanupUnfinished, problem.clone()),
-            (_, Some(mark), _) => mark.clear(),
-            (_, None, _) => {}
-        }
-    }
-
-    /// Who stopped it decides the exit code.
-    fn stopped(&mut self, handle: &Handle) {
-        if let Some(exit) = handle.stopped_with() {
-            self.findings.exit(exit);
-        }
-    }
-
-    fn tuned(mut self, plan: String, terms: Terms, outcome: Option<Outcome>, trials: Vec<Trial>) -> Tuned {
-        if let Some(outcome) = &outcome {
-            self.findings.exit(match outcome.verdict {
-                Verdict::Recommended => Exit::Passed,
-                Verdict::NonePasses => Exit::Failed,
-                Verdict::Inconclusive => Exit::InvalidRun,
-            });
-        }
-        let Completed { problems, exit, .. } = self.findings.complete(None);
-        Tuned { plan, terms, outcome, trials, problems, exit }
-    }
-}
-
 // === helpers ===
 
-/// Asks the guard and the database before the first trial, for the load of a hold too.
-async fn admit(first: &Compiled, hold: &Compiled, settled: &mut Settled) -> bool {
-    if !first.admit(true, &mut settled.findings).await {
-        return false;
-    }
-    if let Err(refusal) = hold.admit_guard() {
-        settled.end(
-            Exit::Refused,
-            format!("refused to start: `tune.hold` is more than is allowed: {refusal}\n    hint: {}", refusal.hint()),
-        );
-        return false;
-    }
-    true
-}
-
-/// Takes hold of the plan's mark, and puts back what a killed tune left in effect.
-async fn take_mark(
+/// What must be before the first trial: the guard admits the load, of a hold too, the target can be set, and what a
+/// killed tune left is put back. The mark beside the plan, where something outlives the tune.
+async fn begin(
     source: &Source,
     driver: &mut Driver,
-    show: &mut impl FnMut(&News<'_>),
+    terms: &Terms,
+    [first, hold]: [&Compiled; 2],
+    tell: &impl Fn(&News<'_>),
+    settled: &mut Settled,
 ) -> Result<Option<Mark>, (Exit, String)> {
+    if !settled.admit(first).await {
+        return Err((Exit::Refused, String::new()));
+    }
+    let refused = |problem: &str| (Exit::Refused, format!("refused to start: {problem}"));
+    hold.admit_guard().map_err(|refusal| {
+        refused(&format!("`tune.hold` is more than is allowed: {refusal}\n    hint: {}", refusal.hint()))
+    })?;
+    driver.admit(terms.knobs.iter().map(|knob| knob.name.as_str())).await.map_err(|problem| refused(&problem))?;
     let (mark, leftover) = match Mark::take(source) {
         Ok(taken) => taken,
         // A process of ours needs no mark.
         Err(MarkError::Io { .. }) if !driver.leaves_something() => return Ok(None),
-        Err(error) => return Err((Exit::Refused, format!("refused to start: {}", chain(&error)))),
+        Err(error) => return Err(refused(&chain(&error))),
     };
     if let Some(leftover) = leftover.filter(|_| driver.leaves_something()) {
-        show(&News::Leftover(&leftover));
+        tell(&News::Leftover(&leftover));
         driver.restore(Some(&leftover.original), false).await.map_err(|problem| {
             let original = &leftover.original;
-            (Exit::Refused, format!("refused to start: a killed tune left its values in effect, and the original, {original}, cannot be put back: {problem}"))
+            refused(&format!(
+                "a killed tune left its values in effect, and the original, {original}, cannot be put back: {problem}"
+            ))
         })?;
     }
-    Ok(Some(mark))
+    if driver.leaves_something() && terms.original.is_some() {
+        return Ok(Some(mark));
+    }
+    mark.clear();
+    Ok(None)
 }
 
 /// The way of setting values. Without a guardian for its problems alone.

@@ -11,6 +11,7 @@ use crate::plan::document::{
 use crate::plan::node::{Kind, Node};
 use crate::plan::reader::{Reader, suggestion};
 use crate::plan::span::Spanned;
+use crate::plan::units;
 use std::time::Duration;
 
 /// The shortest that a scenario may last, and so a trial.
@@ -182,6 +183,9 @@ fn capacity(
     let replicas = section.read(reader, "replicas", whole(1));
     let surge = section.read(reader, "surge", at_least_zero);
     let reserve = section.read(reader, "reserve", whole(0));
+    let target = section.read(reader, "target", |reader, node, key| {
+        reader.quantity(node, key, "a rate", "requests a second of all replicas: `500/s`", units::rate)
+    });
     let named = section.some_text(reader, "knob");
     let span = section.span;
     section.close(reader);
@@ -205,6 +209,7 @@ fn capacity(
         replicas: replicas.unwrap_or(Spanned::nowhere(2)),
         surge: surge.unwrap_or(Spanned::nowhere(0.25)),
         reserve: reserve.unwrap_or(Spanned::nowhere(10)),
+        target,
     }
 }
 

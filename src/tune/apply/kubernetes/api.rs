@@ -209,7 +209,8 @@ impl Program {
         command.args(&self.arguments).envs(self.environment.iter().cloned());
         command.env("KUBERNETES_EXEC_INFO", info.to_string()).stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(PROGRAM, command.output()).await;
-        let output = output.map_err(|_| failed("it took too long".to_owned()))?.map_err(|error| failed(error.to_string()))?;
+        let output =
+            output.map_err(|_| failed("it took too long".to_owned()))?.map_err(|error| failed(error.to_string()))?;
         if !output.status.success() {
             return Err(failed(output.status.to_string()));
         }

@@ -107,7 +107,9 @@ impl Cluster {
         let wrong = |what: String| ConfigError::Wrong { path: account.to_owned(), what };
         Ok(Self {
             server: Url::parse(&format!("https://{host}:{port}")).map_err(|error| wrong(error.to_string()))?,
-            authorities: Some(certificates(&read(&account.join("ca.crt"))?).ok_or_else(|| wrong("ca.crt is no PEM".to_owned()))?),
+            authorities: Some(
+                certificates(&read(&account.join("ca.crt"))?).ok_or_else(|| wrong("ca.crt is no PEM".to_owned()))?,
+            ),
             unchecked: false,
             server_name: None,
             identity: None,
@@ -120,7 +122,8 @@ impl Cluster {
         let wrong = |what: &str| ConfigError::Wrong { path: path.to_owned(), what: what.to_owned() };
         let config = plain_yaml(text).ok_or_else(|| wrong("it is no YAML"))?;
         let current = text_at(&config, "current-context").ok_or_else(|| wrong("it has no current-context"))?;
-        let context = named(&config, "contexts", &current, "context").ok_or_else(|| wrong("its current-context is not there"))?;
+        let context =
+            named(&config, "contexts", &current, "context").ok_or_else(|| wrong("its current-context is not there"))?;
         let cluster = text_at(context, "cluster").and_then(|name| named(&config, "clusters", &name, "cluster"));
         let cluster = cluster.ok_or_else(|| wrong("the context's cluster is not there"))?;
         let nobody = Node { span: crate::plan::Span::NONE, kind: Kind::Null };
@@ -147,7 +150,9 @@ impl Cluster {
         let token = match (text_at(user, "token"), text_at(user, "tokenFile"), at(user, "exec")) {
             (_, Some(file), _) if !file.is_empty() => Token::File(beside(file)),
             (Some(token), _, _) if !token.is_empty() => Token::Given(token),
-            (_, _, Some(exec)) => Token::Program(Program::read(exec).ok_or_else(|| wrong("the user's exec has no command"))?),
+            (_, _, Some(exec)) => {
+                Token::Program(Program::read(exec).ok_or_else(|| wrong("the user's exec has no command"))?)
+            }
             _ if at(user, "auth-provider").is_some() => {
                 return Err(wrong("the user's auth-provider is gone from Kubernetes: use exec or a token"));
             }
