@@ -14,6 +14,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use pacecar::report::Exit;
+use pacecar::tune::apply::guardian;
 use std::process::ExitCode;
 
 /// Returns memory to the system sooner and costs less per small allocation than the system's own.
@@ -21,6 +22,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything else: it lives beside what a tune measures.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == guardian::ARGUMENT) {
+        return ExitCode::from(guardian::serve(words));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -44,7 +50,7 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Cleanup(args) => Ok(runtime()?.block_on(commands::cleanup::execute(args))),
         Command::Demo(args) => Ok(runtime()?.block_on(commands::demo::execute(args))),
         Command::Canary(_) => Ok(not_yet("canary")),
-        Command::Tune(_) => Ok(not_yet("tune")),
+        Command::Tune(args) => Ok(runtime()?.block_on(commands::tune::execute(args))),
         Command::Compare(_) => Ok(not_yet("compare")),
         Command::Merge(args) => Ok(commands::merge::execute(&args)),
         Command::Report(args) => Ok(commands::report::execute(&args)),
@@ -72,7 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn not_yet(command: &str) -> Exit {
     output::error(&format!(
-        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `demo`, `merge`, `report` and what steers a run work."
+        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `tune`, `demo`, `merge`, `report` and what steers a run work."
     ));
     Exit::InvalidPlan
 }

@@ -60,6 +60,17 @@ impl LoadPlan {
         &self.scenarios
     }
 
+    /// Gives the Poisson arrivals another seed, the same one for the same `seed`: trials that are compared meet the
+    /// same arrivals.
+    pub fn reseed(&mut self, seed: u64) {
+        for scenario in &mut self.scenarios {
+            if let Model::ArrivalRate(ArrivalRate { spacing: Spacing::Poisson { seed: own }, .. }) = &mut scenario.model
+            {
+                *own ^= seed;
+            }
+        }
+    }
+
     /// The part of the run that this machine plays.
     #[must_use]
     pub const fn segment(&self) -> &Segment {

@@ -16,10 +16,8 @@ pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
 
 fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
     let later = &plan.later;
-    for (name, section) in [("slo", &later.slo), ("tune", &later.tune)] {
-        if let Some(node) = section {
-            diagnostics.not_yet(node.span, &format!("the section `{name}`"));
-        }
+    if let Some(node) = &later.slo {
+        diagnostics.not_yet(node.span, "the section `slo`");
     }
 }
 

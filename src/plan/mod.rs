@@ -30,6 +30,7 @@ pub use schema::schema;
 pub use source::{LARGEST, unreadable};
 pub use span::{Span, Spanned};
 pub use variables::Variables;
+pub(crate) use yaml::plain as plain_yaml;
 
 /// Reads a plan: `file` is how it is called in messages, `source` its bytes.
 ///

@@ -300,7 +300,7 @@ impl<'a> Reader<'a> {
 
     /// The type of a value after filling: a quoted text that was filled and holds a number is one
     /// here, because inside `{ }` and `[ ]` YAML wants `${…}` quoted.
-    fn typed<'n>(&self, node: &'n Node) -> Cow<'n, Kind> {
+    pub(crate) fn typed<'n>(&self, node: &'n Node) -> Cow<'n, Kind> {
         match &node.kind {
             Kind::Text(text) if self.marks.filled.contains(&node.span) => Cow::Owned(scalar::resolve(text)),
             kind => Cow::Borrowed(kind),

@@ -6,6 +6,7 @@ mod fuzz;
 mod reading;
 mod ready;
 mod schema;
+mod tune;
 mod variables;
 
 use super::{Diagnostics, Plan, Variables, read};

@@ -8,6 +8,7 @@ use super::guard as guarding;
 use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
+use super::tune::{self, Figures, Goals};
 use super::undo::UndoPlace;
 use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
@@ -50,6 +51,10 @@ pub struct Compiled {
     pub(super) judges: Judges,
     pub(super) intervals: Intervals,
     pub(super) stationarity: Stationarity,
+    /// What the plan's section `tune` is about.
+    pub(super) goals: Option<Goals>,
+    /// What is read where the run is a trial of a tune.
+    pub(super) figures: Option<Figures>,
     /// Whether flags replaced the plan's scenarios.
     pub(super) replaced: bool,
     pub(super) layout: Arc<Layout>,
@@ -105,6 +110,9 @@ pub fn check(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnost
 /// Every room gets its turn even where one before it found an error, so that all errors are told at once.
 fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
     settings.overrides.apply(&mut plan, diagnostics);
+    if let Some(trial) = &settings.trial {
+        trial.apply(&mut plan, diagnostics);
+    }
     plan::later::refuse(&plan, diagnostics);
     let guard = guard::compile(&plan, diagnostics);
     let cleanup = plan
@@ -113,18 +121,25 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .and_then(|section| cleanup::compile(section, settings.run, diagnostics))
         .filter(|cleanup| cleanup.when != When::Never || cleanup.has_ledger());
     let redis = redis::compile(&plan, settings.run, diagnostics);
-    let mut client = settings.client;
+    let mut client = settings.client.clone();
     let fence = Fence::default();
     client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
     client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
     let mut client = client::compile(&plan, &client, diagnostics);
-    let mut layout = LayoutBuilder::new(settings.tags);
-    let environment = workflow::Environment::new(settings.variables.given.clone());
+    let mut layout = LayoutBuilder::new(settings.tags.clone());
+    let seed = settings.trial.as_ref().map(|trial| trial.seed);
+    let environment = workflow::Environment::new(settings.variables.given.clone()).with_seed(seed);
     let program = workflow::compile(&plan, &environment, &source.directory, settings.run, &mut layout, diagnostics);
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
     let outputs = export::compile(&plan, &settings.variables, &mut layout, diagnostics);
+    let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
+    let figures = settings
+        .trial
+        .as_ref()
+        .zip(plan.later.tune.as_ref())
+        .and_then(|(trial, tune)| Figures::prepare(tune, trial.warmup, trial.duration, &mut layout));
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
     let guarding = guarding::compile(&plan, source, sees_pool, &mut layout, diagnostics);
@@ -144,7 +159,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     if keeps {
         kept::prepare(&mut layout);
     }
-    let load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    let mut load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    load.reseed(seed.unwrap_or(0));
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
     let control = Control::new(&load);
     client.gate = Some(control.gate().clone());
@@ -167,6 +183,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         judges,
         intervals: Intervals::prepare(&mut layout),
         stationarity: Stationarity::prepare(&plan.scenarios, &mut layout),
+        goals,
+        figures,
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
         workers,

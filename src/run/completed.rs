@@ -2,6 +2,7 @@
 
 use crate::report::saved::Kept;
 use crate::report::{Exit, RunReport, SavedRun};
+use crate::tune::Measured;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Completed {
     pub problems: Vec<String>,
     /// How the command ends.
     pub exit: Exit,
+    /// What a trial of a tune measured; none of any other run.
+    pub measured: Option<Measured>,
 }
 
 /// Collects what went wrong while a run is driven.
@@ -43,7 +46,7 @@ impl Findings {
     }
 
     pub(super) fn complete(self, report: Option<RunReport>) -> Completed {
-        Completed { report, saved: None, problems: self.problems, exit: Exit::choose(self.exits) }
+        Completed { report, saved: None, problems: self.problems, exit: Exit::choose(self.exits), measured: None }
     }
 
     /// As [`complete`](Self::complete), with what was kept for a result.

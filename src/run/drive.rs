@@ -19,7 +19,9 @@ use super::reporter::{Reporter, held_by};
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
+use crate::correlate::timeline::PoolReport;
 use crate::export::{EventKind, Exports};
+use crate::guard;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Course, Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
@@ -51,7 +53,7 @@ impl Compiled {
     /// What steers this run.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { stop: self.stop.clone(), control: self.control.clone(), board: Arc::clone(&self.board) }
+        Handle::of(self)
     }
 
     /// Ends a run that cannot begin for a reason of the caller's, with `exit`; where the guard or cleanup would have
@@ -65,7 +67,7 @@ impl Compiled {
 
     /// Asks the guard and the database. False where the run must not begin. `finish`: what killed runs left is deleted
     /// before it is asked.
-    async fn admit(&self, finish: bool, findings: &mut Findings) -> bool {
+    pub(super) async fn admit(&self, finish: bool, findings: &mut Findings) -> bool {
         if let Err(refusal) = self.guard.admit(&self.plan) {
             findings.add(Exit::Refused, format!("refused to start: {refusal}\n    hint: {}", refusal.hint()));
             return false;
@@ -233,8 +235,19 @@ impl Compiled {
             report.correlation.get_or_insert_default().timelines = Some(timelines);
         }
         report.outputs = export::finish(exports, &mut findings).await;
+        let measured = self.figures.as_ref().filter(|_| loaded).map(|figures| {
+            let timelines = report.correlation.as_ref().and_then(|correlation| correlation.timelines.as_ref());
+            let pool = timelines.and_then(|timelines| timelines.timelines.pool.as_ref());
+            let settled = report.fidelity.stationarity.as_ref();
+            figures.read(&totals, duration, settled, pool.is_some_and(PoolReport::can_constrain))
+        });
         let kept = self.keep(&totals, course);
-        findings.complete_with(report, kept)
+        Completed { measured, ..findings.complete_with(report, kept) }
+    }
+
+    /// Asks the guard alone.
+    pub(super) fn admit_guard(&self) -> Result<(), guard::Refusal> {
+        self.guard.admit(&self.plan)
     }
 
     /// Whether a signal, or somebody at the control address, ended the load.

@@ -1,18 +1,30 @@
 //! A handle on a run, from any thread: what it is doing, and pause, resume, scale and stop.
 //!
-//! It embeds no protocol: the program serves it over HTTP, an embedder calls it.
+//! It embeds no protocol: the program serves it over HTTP, an embedder calls it. Of a tune it is a handle on the run of
+//! the trial that is made, one after the other, and on the whole: who stops one stops the other.
 
 use super::board::{Board, Snapshot, Stage};
+use super::compile::Compiled;
 use super::reporter::held_by;
 use crate::load::{Control, ControlError, HeldBy, Scale, Stop, StopReason};
-use std::sync::Arc;
+use crate::report::Exit;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Steers a run and tells what it is doing. Clones steer the same run.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(super) stop: Stop,
-    pub(super) control: Control,
-    pub(super) board: Arc<Board>,
+    /// Nobody panics while holding it; were it so, what is in there is whole all the same.
+    run: Arc<Mutex<Part>>,
+    /// The whole that the run is a part of; none where it is the whole.
+    tune: Option<Stop>,
+}
+
+/// The handle of one run.
+#[derive(Clone, Debug)]
+struct Part {
+    stop: Stop,
+    control: Control,
+    board: Arc<Board>,
 }
 
 /// What a run is doing, as k6's status has it.
@@ -35,14 +47,38 @@ pub struct Status {
 // === impl Handle ===
 
 impl Handle {
-    /// Starts nothing new, lets what runs finish within 5 s; teardown, cleanup and the summary follow. Exit 105.
+    pub(super) fn of(compiled: &Compiled) -> Self {
+        Self { run: Arc::new(Mutex::new(Part::of(compiled))), tune: None }
+    }
+
+    /// Of a tune, whose first run this would be.
+    pub(super) fn of_tune(compiled: &Compiled) -> Self {
+        Self { tune: Some(Stop::new()), ..Self::of(compiled) }
+    }
+
+    /// Steers this run from here on, the next trial of a tune. A pause goes on.
+    pub(super) fn follow(&self, compiled: &Compiled) {
+        let next = Part::of(compiled);
+        let mut run = self.lock();
+        if run.control.is_paused() {
+            // Nobody could have paused it before.
+            let _ = next.control.pause();
+        }
+        *run = next;
+        if let Some(reason) = self.tune.as_ref().and_then(Stop::reason) {
+            run.stop.now(reason);
+        }
+    }
+
+    /// Starts nothing new, lets what runs finish within 5 s; teardown, cleanup and the summary follow. Exit 105. The
+    /// trial of a tune is cut off.
     pub fn stop_by_signal(&self) {
-        self.stop.drain(StopReason::Signal);
+        self.stop_for(StopReason::Signal);
     }
 
     /// As [`Handle::stop_by_signal`], for whoever steers the run. Exit 103.
     pub fn stop(&self) {
-        self.stop.drain(StopReason::Control);
+        self.stop_for(StopReason::Control);
     }
 
     /// Starts no iteration until [`Handle::resume`]; before the load has begun, not even setup. What would be due
@@ -51,7 +87,7 @@ impl Handle {
     /// # Errors
     /// Where it is paused already.
     pub fn pause(&self) -> Result<(), ControlError> {
-        self.control.pause()
+        self.part().control.pause()
     }
 
     /// Goes on where it was paused, unless the guard holds it too.
@@ -59,22 +95,22 @@ impl Handle {
     /// # Errors
     /// Where no operator paused it.
     pub fn resume(&self) -> Result<(), ControlError> {
-        self.control.resume()
+        self.part().control.resume()
     }
 
     /// The kill switch by signal: no request leaves while it is on.
     pub fn kill_switch(&self, on: bool) {
         if on {
-            self.control.hold(HeldBy::Signal, "SIGUSR1");
+            self.part().control.hold(HeldBy::Signal, "SIGUSR1");
         } else {
-            self.control.release(HeldBy::Signal);
+            self.part().control.release(HeldBy::Signal);
         }
     }
 
     /// Why the guard holds the traffic; empty where it does not.
     #[must_use]
     pub fn held_by(&self) -> Vec<String> {
-        held_by(&self.control)
+        held_by(&self.part().control)
     }
 
     /// Changes the VUs, and the most there can be, of the first externally-controlled scenario.
@@ -82,50 +118,112 @@ impl Handle {
     /// # Errors
     /// Where there is none, or it cannot have so many or so few.
     pub fn scale(&self, vus: Option<u32>, max_vus: Option<u32>) -> Result<Scale, ControlError> {
-        self.control.scale(vus, max_vus)
+        self.part().control.scale(vus, max_vus)
     }
 
     /// Whether the load was there and nobody ended it: no signal, no operator, no refusal.
     #[must_use]
     pub fn ran_by_itself(&self) -> bool {
-        self.board.ran() && !matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control))
+        let part = self.part();
+        part.board.ran() && !matches!(part.stop.reason(), Some(StopReason::Signal | StopReason::Control))
     }
 
     /// The plan's name.
     #[must_use]
-    pub fn plan(&self) -> &str {
-        &self.board.plan
+    pub fn plan(&self) -> String {
+        self.lock().board.plan.clone()
     }
 
     /// Where the run is.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        self.board.stage()
+        let stage = self.part().board.stage();
+        let between = stage == Stage::Ended && self.tune.as_ref().is_some_and(|tune| tune.reason().is_none());
+        if between { Stage::Preparing } else { stage }
     }
 
     /// VUs at work.
     #[must_use]
     pub fn vus(&self) -> u64 {
-        self.board.vus().0
+        self.part().board.vus().0
     }
 
     /// What the run is doing.
     pub async fn status(&self) -> Status {
         let tainted = self.snapshot().await.tainted;
-        let (vus, vus_max) = self.board.vus();
+        let part = self.part();
+        let (vus, vus_max) = part.board.vus();
         Status {
-            stage: self.board.stage(),
-            paused: self.control.is_paused(),
+            stage: self.stage(),
+            paused: part.control.is_paused(),
             vus,
             vus_max,
-            stopped: self.stop.reason().is_some(),
+            stopped: self.reason().is_some(),
             tainted,
         }
     }
 
     /// The figures of now, at most half a second old; those of the end once the load is over.
     pub async fn snapshot(&self) -> Arc<Snapshot> {
-        self.board.snapshot().await
+        let board = Arc::clone(&self.lock().board);
+        board.snapshot().await
+    }
+
+    /// Whether somebody stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// Waits until somebody stops the tune. Cancel safe.
+    pub(super) async fn stopped(&self) {
+        match &self.tune {
+            Some(tune) => tune.stopped().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What being stopped means for the exit code.
+    pub(super) fn stopped_with(&self) -> Option<Exit> {
+        match self.reason()? {
+            StopReason::Signal => Some(Exit::Signal),
+            StopReason::Control => Some(Exit::Stopped),
+            StopReason::Threshold | StopReason::Lease | StopReason::Failure => None,
+        }
+    }
+
+    fn reason(&self) -> Option<StopReason> {
+        match &self.tune {
+            Some(tune) => tune.reason(),
+            None => self.lock().stop.reason(),
+        }
+    }
+
+    fn stop_for(&self, reason: StopReason) {
+        let run = self.lock();
+        match &self.tune {
+            Some(tune) => {
+                tune.drain(reason);
+                run.stop.now(reason);
+            }
+            None => run.stop.drain(reason),
+        }
+    }
+
+    fn part(&self) -> Part {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Part> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn of(compiled: &Compiled) -> Self {
+        let (stop, control) = (compiled.stop.clone(), compiled.control.clone());
+        Self { stop, control, board: Arc::clone(&compiled.board) }
     }
 }
 

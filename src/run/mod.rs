@@ -27,6 +27,7 @@ mod settings;
 mod state;
 mod sweeps;
 mod timelines;
+mod tune;
 mod undo;
 
 pub use crate::report::Verdict;
@@ -40,4 +41,5 @@ pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
 pub use recent::Pulse;
 pub use settings::{Settings, Source};
+pub use tune::{Leftover, News, TrialLoad, Tuned, Tuning};
 pub use undo::{Leftovers, UndoError, Undone};

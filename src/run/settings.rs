@@ -1,6 +1,6 @@
 //! What a run is given beside its plan.
 
-use super::Overrides;
+use super::{Overrides, TrialLoad};
 use crate::client;
 use crate::plan::Variables;
 use crate::report::TrendStats;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub trend_stats: TrendStats,
     /// Whether all that is counted is kept for a result or a report; `report:` in the plan asks for it, too.
     pub keep: bool,
+    /// Where the run is a trial of a tune: what of the plan it drives, and how long.
+    pub trial: Option<TrialLoad>,
 }
 
 // === impl Settings ===
@@ -61,6 +63,7 @@ impl Settings {
             segment_sequence: None,
             trend_stats: TrendStats::default(),
             keep: false,
+            trial: None,
         }
     }
 }

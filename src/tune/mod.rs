@@ -4,6 +4,7 @@
 //! [`Trial`]s made so far and says what to run next, or what it comes to: plain data in, plain data out. Whoever
 //! implements [`RunTrial`] acts. So the search can be put to an API whose best value is known, a thousand times over.
 
+pub mod apply;
 pub mod capacity;
 mod conclude;
 mod evidence;

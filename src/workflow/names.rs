@@ -61,6 +61,7 @@ impl Names<'_> {
             "user" if identity => return Ok(Source::UserNumber),
             "run" => return Ok(Source::Constant(Value::String(self.run.clone()))),
             "env" => return Ok(Source::Constant(self.environment())),
+            "knobs" if self.env.knobs().is_some() => return Ok(Source::Constant(self.knobs())),
             _ if identity => return Err(self.unknown(name)),
             "tenant" => return Ok(Source::Tenant),
             "user" => return Ok(Source::User),
@@ -99,6 +100,16 @@ impl Names<'_> {
         };
         let source = match (name, first.as_str()) {
             ("env", _) => return self.env_value(path),
+            ("knobs", knob) if self.env.knobs().is_some() => match self.env.knobs().and_then(|knobs| knobs.get(knob)) {
+                Some(value) => Source::Constant(value.clone()),
+                None => {
+                    return Err(no_such(
+                        "knobs",
+                        knob,
+                        self.env.knobs().into_iter().flat_map(|knobs| knobs.keys().map(String::as_str)),
+                    ));
+                }
+            },
             ("tenant", "id") => Source::TenantNumber,
             ("tenant", other) => return Err(no_such("tenant", other, ["id"])),
             ("user", "id") => Source::UserNumber,
@@ -152,6 +163,10 @@ impl Names<'_> {
 
     fn environment(&self) -> Value {
         Value::Object(self.env.iter().map(|(name, value)| (name.to_owned(), Value::String(value.to_owned()))).collect())
+    }
+
+    fn knobs(&self) -> Value {
+        Value::Object(self.env.knobs().cloned().unwrap_or_default())
     }
 
     fn unknown(&self, name: &str) -> Unknown {

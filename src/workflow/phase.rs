@@ -142,7 +142,7 @@ impl<'a> Once<'a> {
         traffic: Traffic,
         publishes: bool,
     ) -> Self {
-        let mut hand = Hand::new(program.run, 0, u64::from(!publishes).wrapping_neg());
+        let mut hand = Hand::new(program, 0, u64::from(!publishes).wrapping_neg());
         program.tenancy.identify(0, &mut hand.variables.identity);
         hand.trace = crate::semconv::TraceId::of_run(program.run, hand.random.u64(..));
         phase.steps.deal(&program.world, &mut hand);

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
+use super::program::Program;
 use super::query::Found;
 use super::restraint::Restraint;
 use super::step::Step;
@@ -118,11 +119,12 @@ struct InFlight<'a> {
 // === impl Hand ===
 
 impl Hand {
-    /// The hand of VU `vu`, whose dice are those of `run` and `seed`.
-    pub(crate) fn new(run: RunId, vu: u64, seed: u64) -> Self {
+    /// The hand of VU `vu`, whose dice are those of the program and `seed`.
+    pub(crate) fn new(program: &Program, vu: u64, seed: u64) -> Self {
+        let (run, dice) = (program.run, program.dice.bits());
         Self {
             variables: Variables { vu, ..Variables::default() },
-            random: fastrand::Rng::with_seed(mix(run.bits() ^ mix(seed))),
+            random: fastrand::Rng::with_seed(mix(dice ^ mix(seed))),
             trace: TraceId::of_run(run, 0),
             found: Vec::new(),
             scratch: Vec::new(),

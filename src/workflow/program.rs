@@ -23,6 +23,8 @@ use std::sync::Arc;
 /// how far data files are drawn, what setup captured, and what holds requests back.
 pub struct Program {
     pub(crate) run: RunId,
+    /// What all dice come from: the run, or a seed that several runs share.
+    pub(crate) dice: RunId,
     pub(crate) world: World,
     pub(crate) tenancy: Tenancy,
     pub(crate) users: Users,
@@ -64,10 +66,11 @@ pub fn compile(
 ) -> Option<Arc<Program>> {
     let mut problems = Problems::new(diagnostics);
     let problems = &mut problems;
+    let dice = environment.seed().map_or(run, RunId::new);
     let data: Vec<Dataset> = plan
         .data
         .iter()
-        .map(|source| Dataset::load(source, base_dir, run, problems).unwrap_or_else(|| Dataset::unreadable(source)))
+        .map(|source| Dataset::load(source, base_dir, dice, problems).unwrap_or_else(|| Dataset::unreadable(source)))
         .collect();
     let tenancy = tenancy(plan, environment, run, problems);
     let setup_names = captured(&plan.setup);
@@ -102,6 +105,7 @@ pub fn compile(
     }
     let program = Program {
         run,
+        dice,
         users: Users::new(tenancy.users),
         tenancy,
         create: create.scenario.map(|_| create.steps),

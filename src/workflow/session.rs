@@ -83,7 +83,7 @@ impl Worker {
 
     /// Makes a VU that asks `service`, whose sockets count into `traffic`.
     pub fn vu<S>(&self, id: VuId, service: S, traffic: Traffic) -> Vu<S> {
-        let hand = Box::new(Hand::new(self.0.program.run, id.number, id.number ^ mix(self.0.index as u64)));
+        let hand = Box::new(Hand::new(&self.0.program, id.number, id.number ^ mix(self.0.index as u64)));
         Vu(Rc::new(Seat {
             worker: self.clone(),
             id,
@@ -172,7 +172,7 @@ impl<'a, S> Turn<'a, S> {
         }
         let mut hand = seat.hand.borrow_mut().take().unwrap_or_else(|| {
             let seed = seat.id.number ^ mix(*index as u64) ^ mix(arrival.number);
-            Box::new(Hand::new(program.run, seat.id.number, seed))
+            Box::new(Hand::new(program, seat.id.number, seed))
         });
         program.tenancy.identify(taken.index, &mut hand.variables.identity);
         hand.variables.iteration = arrival.number;

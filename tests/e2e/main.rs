@@ -44,6 +44,7 @@ mod sweeps;
 mod tenants;
 mod terminal;
 mod timelines;
+mod tune;
 mod undo;
 mod wire;
 mod yields;

@@ -132,7 +132,7 @@ name: later
 base_url: ${API_URL}
 workflow: [{ name: a, request: GET / }]
 scenarios: { main: { executor: shared-iterations } }
-tune: { knobs: { PG_POOL_MAX: [2, 4] } }
+slo: [{ name: a, good: http_req_failed, objective: 99 }]
 ",
     );
     let ended = refused(&plan);

@@ -3,10 +3,12 @@
 mod common;
 mod results;
 mod run;
+mod tune;
 
 pub(crate) use common::{EnvArgs, LogArgs, LogFormat};
 pub(crate) use results::{MergeArgs, ReportArgs};
 pub(crate) use run::{RunArgs, assignments};
+pub(crate) use tune::TuneArgs;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -69,6 +71,15 @@ Example:
 With this as the first line of a plan, editors complete its keys and mark mistakes:
   # yaml-language-server: $schema=pacecar.schema.json";
 
+const TUNE_HELP: &str = "\
+Examples:
+  pacecar tune plan.yaml                               the trials that the plan's section `tune` asks for
+  pacecar tune --result tune.json --write-env pool.env plan.yaml
+  pacecar tune --restore plan.yaml                     put back what a killed tune left in effect
+
+Exits with 0 where values are recommended, with 99 where none passes, with 120 where more trials
+are needed to say. Ctrl-C puts the original values back: 105.";
+
 const STEER_HELP: &str = "\
 Examples:
   pacecar status
@@ -111,8 +122,9 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Always on: low-rate traffic with a live page and control API (not yet)
     Canary(LaterArgs),
-    /// An experiment over knobs: trials, verdict, recommendation (not yet)
-    Tune(LaterArgs),
+    /// An experiment over knobs: trials, verdict, recommendation
+    #[command(after_help = TUNE_HELP)]
+    Tune(TuneArgs),
     /// Two or more results side by side, with confidence (not yet)
     Compare(LaterArgs),
     /// The results of several workers as one run: thresholds are judged on the whole

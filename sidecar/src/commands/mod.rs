@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod steer;
+pub(crate) mod tune;
 
 use pacecar::semconv::RunId;
 

@@ -193,6 +193,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         segment_sequence: args.execution_segment_sequence.clone(),
         trend_stats,
         keep: wanted(args).keeps(),
+        trial: None,
     })
 }
 

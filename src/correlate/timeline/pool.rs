@@ -56,6 +56,8 @@ pub struct PoolReport {
     pub name: Option<String>,
     /// Its size: the greatest.
     pub max: Option<f64>,
+    /// Its size as a source told it last; none where only the plan says it.
+    pub seen_max: Option<f64>,
     /// The most connections in use at once.
     pub used_peak: Option<f64>,
     /// Whether `used` is only what the database sees: a lower bound.
@@ -247,6 +249,7 @@ impl PoolTimeline {
         Some(PoolReport {
             name: (!name.is_empty()).then(|| name.clone()),
             max: size.as_ref().and_then(|size| greatest(size, window)),
+            seen_max: self.figure(*source, pool, |pool| &pool.max).and_then(Curve::latest).map(|(_, max)| max),
             used_peak: Some(used.max),
             lower_bound: *source == PoolSource::Postgres,
             utilization: ratio.as_ref().and_then(|ratio| ratio.level(window)).map(|level| level.mean),

@@ -1,9 +1,9 @@
-//! Sections whose keys are known and which are refused with 'not yet' where they are used.
+//! Sections beside the run itself; `slo` is read for its keys only and refused where it is used.
 
-use super::{CorrelateDocument, JudgeDocument};
+use super::{CorrelateDocument, JudgeDocument, TuneDocument};
 use crate::plan::node::Node;
 
-/// `judge` and `correlate`, and sections that do not work yet: those are read for their keys only.
+/// `judge`, `correlate`, `tune`, and `slo`, which does not work yet and is read for its keys only.
 #[derive(Clone, Debug, Default)]
 pub struct Later {
     /// `judge:`
@@ -13,5 +13,5 @@ pub struct Later {
     /// `slo:`
     pub slo: Option<Node>,
     /// `tune:`
-    pub tune: Option<Node>,
+    pub tune: Option<TuneDocument>,
 }

@@ -13,6 +13,7 @@ mod scenario;
 mod step;
 mod tenants;
 mod threshold;
+mod tune;
 
 pub use cleanup::*;
 pub use correlate::*;
@@ -25,6 +26,7 @@ pub use scenario::*;
 pub use step::*;
 pub use tenants::*;
 pub use threshold::*;
+pub use tune::*;
 
 use super::span::Spanned;
 
@@ -66,7 +68,7 @@ pub struct Plan {
     pub cleanup: Option<Cleanup>,
     /// What refuses to start, and what makes a running pacecar yield.
     pub guard: Option<Guard>,
-    /// Sections that are read for their keys and refused where they are used.
+    /// Sections beside the run itself.
     pub later: Later,
 }
 

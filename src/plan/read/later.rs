@@ -1,14 +1,15 @@
-//! `judge`, `correlate`, `slo` and `tune`: every key and value is checked. `judge` and `correlate` are read into their
-//! types; the others are kept as they stand, and what uses one will turn it into types of its own.
+//! `judge`, `correlate`, `slo` and `tune`: every key and value is checked. All but `slo` are read into their types; it is
+//! kept as it stands, and what uses it will turn it into types of its own.
 
 mod correlate;
 mod judge;
-mod tune;
 
 use crate::plan::document::Later;
-use crate::plan::node::{Kind, Node};
+use crate::plan::node::Node;
 use crate::plan::reader::{Reader, Section};
 use crate::plan::span::Spanned;
+
+pub(super) use judge::{default_figure, figure};
 
 pub(super) fn later(reader: &mut Reader<'_>, plan: &mut Section<'_>) -> Later {
     let judge = plan.get("judge");
@@ -20,10 +21,8 @@ pub(super) fn later(reader: &mut Reader<'_>, plan: &mut Section<'_>) -> Later {
     if let Some(node) = slo {
         objectives(reader, node);
     }
-    if let Some(node) = tune {
-        tune::tune(reader, node);
-    }
-    Later { judge, correlate, slo: slo.cloned(), tune: tune.cloned() }
+    let tune = tune.map(|node| super::tune::tune(reader, node));
+    Later { judge, correlate, slo: slo.cloned(), tune }
 }
 
 /// `slo:`, a list.
@@ -59,31 +58,14 @@ fn alert(reader: &mut Reader<'_>, node: &Node) {
     section.close(reader);
 }
 
-/// `metric` and `stat`: which figure is meant.
-fn series(reader: &mut Reader<'_>, section: &mut Section<'_>) {
-    section.read(reader, "metric", |reader, node, key| reader.filled_text(node, key));
-    section.read(reader, "stat", |reader, node, key| reader.filled_text(node, key));
-}
-
-fn above_zero(reader: &mut Reader<'_>, node: &Node, key: &'static str) -> Option<Spanned<f64>> {
+pub(super) fn above_zero(reader: &mut Reader<'_>, node: &Node, key: &'static str) -> Option<Spanned<f64>> {
     reader.number(node, key, "a number above 0", |n| n > 0.0)
 }
 
-fn at_least_zero(reader: &mut Reader<'_>, node: &Node, key: &'static str) -> Option<f64> {
-    reader.number(node, key, "a number of at least 0", |n| n >= 0.0).map(|it| it.value)
+pub(super) fn at_least_zero(reader: &mut Reader<'_>, node: &Node, key: &'static str) -> Option<Spanned<f64>> {
+    reader.number(node, key, "a number of at least 0", |n| n >= 0.0)
 }
 
 fn share(reader: &mut Reader<'_>, node: &Node, key: &'static str) -> Option<Spanned<f64>> {
     reader.number(node, key, "a share from 0 to 1", |n| (0.0..=1.0).contains(&n))
-}
-
-/// A list of scalars that is not empty.
-fn scalars(reader: &mut Reader<'_>, node: &Node, key: &str) {
-    let items = reader.items(node, key);
-    if items.is_empty() && matches!(node.kind, Kind::List(_)) {
-        reader.error(node.span, format!("`{key}` is empty")).hint("name at least one");
-    }
-    for item in items {
-        reader.filled_text(item, key);
-    }
 }

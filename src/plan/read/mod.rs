@@ -7,6 +7,7 @@ mod scenario;
 mod settings;
 mod step;
 mod threshold;
+mod tune;
 
 use super::document::{Plan, Scenario, Text, WorkflowDocument};
 use super::node::{Kind, Node};
@@ -39,8 +40,11 @@ pub(crate) fn plan(reader: &mut Reader<'_>, node: &Node) -> Plan {
     let report = section.some_text(reader, "report");
     let cleanup = section.entry("cleanup").map(|(span, node)| cleanup::cleanup(reader, node, span));
     let guard = section.entry("guard").map(|(span, node)| guard::guard(reader, node, span));
-    let later = later::later(reader, &mut section);
+    let mut later = later::later(reader, &mut section);
     section.close(reader);
+    if let Some(tune) = &mut later.tune {
+        tune::choose_scenario(reader, tune, &scenarios);
+    }
 
     one_type_a_metric(reader, setup.iter().chain(&teardown).chain(workflows.iter().flat_map(|w| &w.steps)));
     scenarios_have_workflows(reader, &scenarios, &workflows, scenarios_at.map_or(Span::NONE, |(span, _)| span));

@@ -8,6 +8,7 @@
 mod later;
 mod sections;
 mod step;
+mod tune;
 mod values;
 
 use schemars::JsonSchema;
@@ -66,5 +67,5 @@ struct Plan {
     /// Service level objectives, judged over long windows.
     slo: Option<Vec<later::Objective>>,
     /// An experiment over knobs.
-    tune: Option<later::Tune>,
+    tune: Option<tune::Tune>,
 }

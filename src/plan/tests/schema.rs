@@ -49,7 +49,8 @@ fn every_key_of_the_schema_is_read_and_every_key_read_is_in_the_schema() {
     // One plan cannot show the ways that exclude each other.
     let other = "workflow: [{ request: GET / }]\ntune:
   knobs: { A: [1] }
-  apply: { kubernetes: { namespace: a, deployment: b, container: c } }\n";
+  apply: { kubernetes: { namespace: a, deployment: b, container: c, within: 1m } }
+scenarios: { a: { executor: constant-arrival-rate, rate: 1, preAllocatedVUs: 1, duration: 1s } }\n";
     for (name, keys) in asked(other) {
         read.entry(name).or_default().extend(keys);
     }

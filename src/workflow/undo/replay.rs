@@ -317,7 +317,7 @@ impl Replay {
     {
         let undo = step.undo.as_ref()?;
         let program = &self.program;
-        let mut hand = Hand::new(program.run, 0, fastrand::u64(..));
+        let mut hand = Hand::new(program, 0, fastrand::u64(..));
         program.tenancy.identify(creation.user, &mut hand.variables.identity);
         hand.trace = TraceId::of_run(program.run, fastrand::u64(..));
         sequence.deal(&program.world, &mut hand);

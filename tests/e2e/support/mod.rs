@@ -9,6 +9,7 @@ pub(crate) mod http;
 pub(crate) mod influxdb;
 pub(crate) mod json;
 pub(crate) mod plan;
+pub(crate) mod pooled;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod redis;
@@ -16,7 +17,7 @@ pub(crate) mod shelf;
 
 pub(crate) use hostile::{Mode, Server};
 pub(crate) use plan::PlanFile;
-pub(crate) use program::{Ended, Pacecar};
+pub(crate) use program::{Ended, Pacecar, Running};
 
 use std::path::PathBuf;
 

@@ -72,9 +72,14 @@ fn drift(reader: &mut Reader<'_>, node: &Node) -> DriftDocument {
 }
 
 /// `metric` and `stat`: which figure is meant.
-fn figure(reader: &mut Reader<'_>, section: &mut Section<'_>) -> FigureDocument {
+pub(in crate::plan::read) fn figure(reader: &mut Reader<'_>, section: &mut Section<'_>) -> FigureDocument {
     let text = |reader: &mut Reader<'_>, node: &Node, key: &'static str| reader.filled_text(node, key);
     let metric: Option<Text> = section.read(reader, "metric", text);
     let stat = section.read(reader, "stat", text);
-    FigureDocument { metric: metric.unwrap_or_else(|| Spanned::nowhere(METRIC.to_owned())), stat }
+    FigureDocument { stat, ..metric.map_or_else(default_figure, |metric| FigureDocument { metric, stat: None }) }
+}
+
+/// The figure where the plan names none.
+pub(in crate::plan::read) fn default_figure() -> FigureDocument {
+    FigureDocument { metric: Spanned::nowhere(METRIC.to_owned()), stat: None }
 }

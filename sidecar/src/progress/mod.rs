@@ -1,6 +1,10 @@
 //! One line a scenario while a run lives, as k6 shows it: on a terminal only, never in a pipe,
 //! nor with `NO_COLOR`.
 
+mod tune;
+
+pub(crate) use tune::TuneLines;
+
 use crate::{logging, output};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pacecar::cleanup;
@@ -71,9 +75,7 @@ impl ProgressLines {
         for (line, text) in self.scenarios.iter().zip(texts) {
             line.set_message(text);
         }
-        let group = &self.group;
-        let phase = self.phase.get_or_insert_with(|| group.add(line()));
-        phase.set_message(match progress.phase {
+        self.say_phase(match progress.phase {
             Phase::Preflight => "asking the guard and the database…".to_owned(),
             Phase::Paused | Phase::Load if !progress.held_by.is_empty() => {
                 format!("paused: {}", progress.held_by.join("; "))
@@ -86,6 +88,17 @@ impl ProgressLines {
             Phase::Correlate => "waiting for the API's spans…".to_owned(),
             Phase::Cleanup { deleted } => format!("deleting test data… {deleted} rows"),
         });
+    }
+
+    /// Draws what is done now below the scenarios.
+    fn say_phase(&mut self, text: String) {
+        let group = &self.group;
+        self.phase.get_or_insert_with(|| group.add(line())).set_message(text);
+    }
+
+    /// Whether anybody sees them.
+    fn is_drawn(&self) -> bool {
+        !self.group.is_hidden()
     }
 }
 
