@@ -32,4 +32,4 @@ pub use overrides::Overrides;
 pub use progress::{Phase, Progress, ScenarioProgress};
 pub use recent::Pulse;
 pub use settings::{Settings, Source};
-pub use undo::{Leftovers, UndoError, Undone};
+pub use undo::{Leftovers, LeftoversError, UndoError, Undone};
