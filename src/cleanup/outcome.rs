@@ -293,6 +293,15 @@ pub enum RefusalCause {
         /// The table.
         table: String,
     },
+    /// A journal that somebody else can write to.
+    #[error("the journal of undo in this database is another user's")]
+    JournalOfAnother,
+    /// Something is still to be undone.
+    #[error("{lines} lines of the journal of undo are not settled")]
+    ToUndo {
+        /// How many.
+        lines: u64,
+    },
     /// What a lease says cannot be read.
     #[error("what the lease of run {run} counts as its data cannot be read")]
     Claim {
@@ -431,6 +440,8 @@ impl Refusal {
             | Cause::KeysElsewhere { .. }
             | Cause::ClaimOfAnother { .. }
             | Cause::LedgerOfAnother { .. }
+            | Cause::JournalOfAnother
+            | Cause::ToUndo { .. }
             | Cause::Claim { .. }
             | Cause::CopiedLedger
             | Cause::NotOwner { .. }
@@ -488,6 +499,8 @@ impl Refusal {
                 "give `cleanup.redis` the `url` that it had, then pacecar cleanup --expired PLAN"
             }
             Cause::ClaimOfAnother { .. } => "run this as that user, or `pacecar cleanup` with the plan of that run",
+            Cause::JournalOfAnother => "run this as that user",
+            Cause::ToUndo { .. } => "pacecar cleanup PLAN undoes it",
             Cause::LedgerOfAnother { .. } => "install the ledger as the owner of the tables",
             Cause::Claim { .. } => "it was written by another version of pacecar: clean up with that one",
             Cause::CopiedLedger => "pacecar cleanup uninstall PLAN, then pacecar cleanup install PLAN",

@@ -61,3 +61,18 @@ pub(super) async fn ensure(transaction: &Transaction<'_>) -> Result<(), RefusalC
     let sql = format!("CREATE SCHEMA pacecar; COMMENT ON SCHEMA pacecar IS '{MARK}'");
     timed("make the schema pacecar", transaction.batch_execute(&sql)).await
 }
+
+/// Whether nobody wrote into a table of the schema who could not do everything himself: it is ours, a superuser's or the
+/// database owner's. What others wrote there lets us do no more than our own plan says.
+pub(super) async fn is_of_the_trusted(
+    client: &impl tokio_postgres::GenericClient,
+    table: &str,
+) -> Result<bool, RefusalCause> {
+    const SQL: &str = "
+        SELECT r.rolsuper OR r.rolname = CURRENT_USER OR r.oid = d.datdba
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+        JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+        WHERE c.oid = pg_catalog.to_regclass($1)";
+    let row = timed("look whose a table is", client.query_opt(SQL, &[&table])).await?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}

@@ -131,10 +131,10 @@ impl Compiled {
                 }
             }
         }
-        let journal = match self.open_journal() {
+        let journal = match self.open_journal(tenure.is_some()).await {
             Ok(journal) => journal,
-            Err(error) => {
-                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {error}\n    hint: it stands beside the plan: make its folder writable"));
+            Err(problem) => {
+                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {problem}"));
                 if let (Some(tenure), Some(cleanup)) = (tenure, &self.cleanup) {
                     tenure.end(cleanup, self.name(), true, &mut findings).await;
                 }

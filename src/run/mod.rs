@@ -42,4 +42,4 @@ pub use progress::{Phase, Progress, ScenarioProgress};
 pub use recent::Pulse;
 pub use settings::{Settings, Source};
 pub use tune::{Leftover, News, TrialLoad, Tuned, Tuning};
-pub use undo::{Leftovers, UndoError, Undone};
+pub use undo::{Leftovers, LeftoversError, UndoError, Undone};

@@ -36,6 +36,8 @@ impl Compiled {
         let meanwhile = tenure.swept(findings).await;
         match tenure.settle(plan, findings).await {
             Ok(Task::Sweep(scope, left)) => {
+                // Those that were not known to be dead at the start; the rows that the API needs for it are still there.
+                self.undo_leftovers(findings).await;
                 let before = meanwhile.deleted();
                 let tell = |progress: cleanup::Progress| {
                     let deleted = before + progress.deleted;

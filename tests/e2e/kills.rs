@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::api::{self, Api};
 use crate::support::program::Running;
-use crate::support::{Pacecar, PlanFile};
+use crate::support::{Ended, Pacecar, PlanFile};
 
 /// How often something is killed where nothing else is said.
 const KILLS: u32 = 6;
@@ -90,6 +90,17 @@ enum Victim {
 
 const VICTIMS: [Victim; 5] = [Victim::Run, Victim::Sweeping, Victim::Cleanup, Victim::Expired, Victim::Two];
 
+/// It ran to its end. On a machine that is so busy that a lease cannot be renewed for seconds it says so; what it leaves
+/// is judged all the same.
+fn ran(ended: Ended) -> Ended {
+    if ended.code == Some(122)
+        && (ended.stderr.contains("the lease could not be renewed") || ended.stderr.contains("the lease was lost"))
+    {
+        return ended;
+    }
+    ended.expect_ran()
+}
+
 /// How often something is killed.
 fn kills(few: u32) -> u32 {
     std::env::var("PACECAR_SOAK_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
@@ -100,7 +111,7 @@ fn what_is_killed_at_any_instant_is_finished_by_the_next_start() {
     let own = api::own(&[]);
     let api = &Api { url: own.url.clone(), database: Box::leak(Box::new(own.database())) };
     let kills = kills(KILLS);
-    let (plan, other) = (plan("killed", "2s"), plan("other", "2s"));
+    let (plan, other) = (plan("killed", "4s"), plan("other", "4s"));
     let text = std::fs::read_to_string(plan.path()).unwrap();
     let text = text
         .replace("cleanup:", "cleanup:\n  when: every 100ms")
@@ -149,14 +160,14 @@ fn what_is_killed_at_any_instant_is_finished_by_the_next_start() {
         left_rows += i64::from(rows > 0);
         in_cleanup += i64::from(matches!(kind, Victim::Cleanup | Victim::Expired) && rows > 0);
         // At once: the lease of the dead one has not run out yet.
-        let next = run(&plan, api).args(["-u", "1", "-i", "1"]).end().expect_ran();
+        let next = ran(run(&plan, api).args(["-u", "1", "-i", "1"]).end());
         assert_eq!(
             api.database.count(TEST_ROWS),
             0,
             "kill {number} of {kind:?} after {instant} ms: rows are left\n{next}"
         );
     }
-    run(&other, api).args(["-u", "1", "-i", "1"]).end().expect_ran();
+    ran(run(&other, api).args(["-u", "1", "-i", "1"]).end());
     assert_eq!(api.database.rows(REAL), before, "a real row was touched");
     assert_eq!(api.database.count("SELECT count(*) FROM pacecar.lease WHERE ended IS NULL"), 0);
     assert!(kills < 50 || (left_rows > 10 && in_cleanup > 3), "too few kills met rows: {left_rows}, {in_cleanup}");
@@ -166,7 +177,7 @@ fn what_is_killed_at_any_instant_is_finished_by_the_next_start() {
 fn the_ledger_is_whole_whenever_something_is_killed() {
     let own = api::own(&[]);
     let api = &Api { url: own.url.clone(), database: Box::leak(Box::new(own.database())) };
-    let text = std::fs::read_to_string(plan("recorded", "2s").path()).unwrap();
+    let text = std::fs::read_to_string(plan("recorded", "4s").path()).unwrap();
     let roots = text.lines().find(|line| line.contains("roots:")).unwrap().to_owned();
     let plan =
         PlanFile::new(text.replace(&roots, "    ledger: record").replace("cleanup:", "cleanup:\n  when: every 200ms"));

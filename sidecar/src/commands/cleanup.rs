@@ -11,7 +11,7 @@ use pacecar::cleanup::redis::{self, RedisPlan};
 use pacecar::cleanup::{self, CleanupOutcome, Refusal, RefusalKind};
 use pacecar::plan::{Diagnostics, Plan, Span};
 use pacecar::report::{self, CleanupReport, Exit, Style};
-use pacecar::run::{self, Compiled, Leftovers, Settings, Source, Undone, explain};
+use pacecar::run::{self, Leftovers, LeftoversError, Settings, Source, Undone, explain};
 use pacecar::semconv::RunId;
 use std::path::Path;
 
@@ -19,8 +19,15 @@ use std::path::Path;
 struct Parts {
     rows: Option<Rows>,
     keys: Option<RedisPlan>,
-    /// Where a step has an `undo`: what killed runs left, and, where that is something, what undoes it.
-    undo: Option<(Leftovers, Option<Box<Compiled>>)>,
+    /// Where a step has an `undo`.
+    undo: Option<Undo>,
+}
+
+/// What undoes what killed runs left.
+struct Undo {
+    source: Source,
+    settings: Settings,
+    run: Option<RunId>,
 }
 
 pub(crate) async fn execute(args: CleanupArgs) -> Exit {
@@ -103,7 +110,8 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
     let PlanFile::Read(source) = plan::read(file) else { return Err(Exit::InvalidPlan) };
     let (plan, mut diagnostics) = pacecar::plan::read(&source.name, &source.bytes, &variables);
     let settings = Settings::new(run.unwrap_or_else(super::new_run_id), variables);
-    let mut undo = plan.as_ref().and_then(|plan| undo(&source, plan, run, settings, &mut diagnostics));
+    let digest = run::lease::digest(&source.bytes);
+    let mut undo = plan.as_ref().and_then(|plan| undo(source, plan, run, settings, &mut diagnostics));
     let section = plan.as_ref().and_then(|plan| plan.cleanup.as_ref());
     let compiled = match section {
         Some(section) => {
@@ -111,7 +119,7 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
             let rows = cleanup::compile(section, id, &mut diagnostics).map(|compiled| Rows {
                 plan: compiled,
                 name: plan.as_ref().map(|plan| plan.name.value.clone()).unwrap_or_default(),
-                digest: run::lease::digest(&source.bytes),
+                digest: digest.clone(),
             });
             let keys = section.redis.as_ref().and_then(|keys| redis::compile(keys, id, &mut diagnostics));
             let parts = Parts { rows, keys, undo: undo.take() };
@@ -177,13 +185,24 @@ impl Parts {
 /// Rows first, then keys. Keys are judged before anything is deleted, and what one of them cannot do keeps the other
 /// from nothing.
 async fn sweep_all(parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+    let (mut keys, mut outcomes) = (parts.keys, Vec::new());
     // While the rows are there that the API needs to say what is to be undone.
     let undone = match parts.undo {
-        Some(undo) => Some(undo_all(undo, dry_run).await),
+        Some(undo) => match undo.execute(parts.rows.as_ref(), task, dry_run).await {
+            Ok(undone) => Some(undone),
+            Err(LeftoversError::Table(refusal)) => {
+                outcomes.push(refused_outcome(refusal, dry_run));
+                None
+            }
+            // Counted as left: what it is cannot be said.
+            Err(error) => Some(Undone {
+                figures: CleanupReport { remaining: 1, dry_run, ..CleanupReport::default() },
+                problems: vec![run::chain(&error)],
+            }),
+        },
         None => None,
     };
     let mut line = CleanupLine::new();
-    let (mut keys, mut outcomes) = (parts.keys, Vec::new());
     // What a killed run's lease says of its keys was judged before its first request.
     if let Some(judged) = keys.as_ref().filter(|_| !dry_run && task != Task::Expired)
         && let Err(refusal) = redis::preflight(judged).await
@@ -220,48 +239,52 @@ fn refused_outcome(refusal: Refusal, dry_run: bool) -> CleanupOutcome {
     CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() }
 }
 
-/// Undoes what killed runs left, or says what that would be.
-async fn undo_all((leftovers, compiled): (Leftovers, Option<Box<Compiled>>), dry_run: bool) -> Undone {
-    let all = leftovers.count();
-    match compiled {
-        Some(compiled) if !dry_run => match compiled.undo(leftovers).await {
-            Ok(undone) => undone,
-            Err(error) => Undone {
-                figures: CleanupReport { dry_run: false, ..all },
-                problems: vec![format!("undo: {}", run::chain(&error))],
-            },
-        },
-        _ => Undone { figures: CleanupReport { dry_run, ..all }, ..Undone::default() },
+// === impl Undo ===
+
+impl Undo {
+    /// Undoes what killed runs left, or says what that would be.
+    async fn execute(self, rows: Option<&Rows>, task: Task, dry_run: bool) -> Result<Undone, LeftoversError> {
+        // Who asks for more than what ran out means it.
+        let means_it = task != Task::Expired;
+        let rows = rows.map(|rows| (&rows.plan, rows.name.as_str()));
+        let leftovers = Leftovers::of(&self.source, rows, self.run, means_it).await?;
+        let all = leftovers.count();
+        if dry_run || leftovers.is_empty() {
+            return Ok(Undone { figures: CleanupReport { dry_run, ..all }, ..Undone::default() });
+        }
+        let failed =
+            |problem| Undone { figures: CleanupReport { dry_run: false, ..all.clone() }, problems: vec![problem] };
+        let (compiled, diagnostics) = run::compile(&self.source, self.settings);
+        let Some(compiled) = compiled else {
+            output::message(&diagnostics.to_string());
+            return Ok(failed("undo: the plan has errors".to_owned()));
+        };
+        let undone = compiled.undo(leftovers).await;
+        Ok(undone.unwrap_or_else(|error| failed(format!("undo: {}", run::chain(&error)))))
     }
 }
 
-/// What killed runs left to be undone, where a step has an `undo`.
+// === helpers ===
+
+/// What undoes what killed runs left, where a step has an `undo`.
 fn undo(
-    source: &Source,
+    source: Source,
     plan: &Plan,
     run: Option<RunId>,
     settings: Settings,
     diagnostics: &mut Diagnostics,
-) -> Option<(Leftovers, Option<Box<Compiled>>)> {
+) -> Option<Undo> {
     let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
     let mut steps = workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create);
     if steps.all(|step| step.undo.is_none()) {
         return None;
     }
-    match Leftovers::of(source, run) {
-        Ok(leftovers) if leftovers.is_empty() => Some((leftovers, None)),
-        Ok(leftovers) => {
-            let (compiled, found) = run::compile(source, settings);
-            if compiled.is_none() {
-                *diagnostics = found;
-            }
-            Some((leftovers, compiled.map(Box::new)))
-        }
-        Err(error) => {
-            diagnostics.error(Span::NONE, run::chain(&error));
-            None
-        }
+    // A folder that cannot be read is told before anything begins.
+    if let Err(error) = Leftovers::beside(&source, run) {
+        diagnostics.error(Span::NONE, run::chain(&error));
+        return None;
     }
+    Some(Undo { source, settings, run })
 }
 
 /// Prints the table and what a person must read, and answers with the exit code.

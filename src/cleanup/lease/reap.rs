@@ -11,7 +11,7 @@ use super::keeper::{Hold, Keeper, open};
 use crate::cleanup::compile::CleanupPlan;
 use crate::cleanup::outcome::{CleanupOutcome, Note, Refusal, RefusalCause};
 use crate::cleanup::redis;
-use crate::cleanup::schema::pass_gate;
+use crate::cleanup::schema::{is_of_the_trusted, pass_gate};
 use crate::cleanup::scope::Scope;
 use crate::cleanup::scoped::sweep;
 use crate::cleanup::sweep::{Progress, Session, expect_database, timed};
@@ -91,7 +91,7 @@ pub async fn reap(
     if !super::exists(&session.client).await.map_err(Refusal::new)? {
         return Ok(reaped);
     }
-    let trusted = is_trusted(&session).await.map_err(Refusal::new)?;
+    let trusted = is_of_the_trusted(&session.client, "pacecar.lease").await.map_err(Refusal::new)?;
     let mut done: Vec<String> = Vec::new();
     for Expired { run, claim } in expired(&session, name).await.map_err(Refusal::new)? {
         let takes = claim["takes"].as_str().and_then(Takes::parse);
@@ -211,18 +211,6 @@ impl Work<'_> {
 }
 
 // === helpers ===
-
-/// Whether nobody wrote the leases who could not delete everything himself: us, a superuser, the database's owner. What
-/// others let us do is no more than what our own plan says.
-async fn is_trusted(session: &Session) -> Result<bool, RefusalCause> {
-    const SQL: &str = "
-        SELECT r.rolsuper OR r.rolname = CURRENT_USER OR r.oid = d.datdba
-        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
-        JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
-        WHERE c.oid = pg_catalog.to_regclass('pacecar.lease')";
-    let row = timed("look whose the leases are", session.client.query_opt(SQL, &[])).await?;
-    Ok(row.is_some_and(|row| row.get(0)))
-}
 
 /// Whether a lease claims what the plan says, whatever of it is taken.
 fn same_claim(claim: &Value, plan: &CleanupPlan) -> bool {

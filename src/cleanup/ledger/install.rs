@@ -3,10 +3,10 @@
 use super::state::{ORIGIN, judge};
 use super::tables::Table;
 use crate::cleanup::compile::CleanupPlan;
-use crate::cleanup::lease;
 use crate::cleanup::outcome::{Refusal, RefusalCause};
 use crate::cleanup::schema::{self, MARK, Standing};
 use crate::cleanup::sweep::{Session, expect_database, timed};
+use crate::cleanup::{journal, lease};
 use tokio_postgres::Transaction;
 
 /// The tables and functions that do not depend on the application's tables.
@@ -177,6 +177,13 @@ async fn uninstall(session: &mut Session) -> Result<Uninstalled, RefusalCause> {
     }
     let mut sql = "DROP TABLE pacecar.ledger, pacecar.updates;".to_owned();
     if !keep_leases {
+        let lines = journal::lines(&transaction).await?;
+        if lines.is_some_and(|lines| lines > 0) {
+            return Err(RefusalCause::ToUndo { lines: lines.unwrap_or(0) });
+        }
+        if lines.is_some() {
+            sql.push_str("DROP TABLE pacecar.journal;");
+        }
         sql.push_str("DROP TABLE pacecar.lease;");
         if made && !others(&transaction).await? {
             sql.push_str("DROP SCHEMA pacecar");
@@ -191,6 +198,6 @@ async fn uninstall(session: &mut Session) -> Result<Uninstalled, RefusalCause> {
 async fn others(transaction: &Transaction<'_>) -> Result<bool, RefusalCause> {
     const SQL: &str = "
         SELECT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pacecar'::regnamespace
-            AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('ledger', 'updates', 'lease'))";
+            AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('ledger', 'updates', 'lease', 'journal'))";
     Ok(timed("look at the schema pacecar", transaction.query_one(SQL, &[])).await?.get(0))
 }
