@@ -32,6 +32,7 @@ soak: ## What takes the whole machine: a calm generator is valid, a starved one 
 	@scripts/ensure.sh rust cc postgres
 	PACECAR_SOAK_KILLS=$(or $(SOAK_KILLS),200) cargo test -p pacecar-sidecar --test e2e -- --nocapture --test-threads 1 kills::
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
+	cargo test -p pacecar --features engine --lib -- --ignored --nocapture tune::tests::statistics::soak
 
 e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
 	@scripts/ensure.sh rust cc
