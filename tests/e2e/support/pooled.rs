@@ -150,7 +150,7 @@ impl Pool {
         let _ = stream.set_nodelay(true);
         let mut reader = BufReader::new(stream);
         loop {
-            let (mut head, mut length) = (String::new(), 0);
+            let (mut head, mut length, mut last) = (String::new(), 0, false);
             loop {
                 let mut line = String::new();
                 match reader.read_line(&mut line) {
@@ -158,11 +158,11 @@ impl Pool {
                     Ok(_) if line.trim().is_empty() => break,
                     Ok(_) if head.is_empty() => head = line,
                     Ok(_) => {
-                        if let Some((name, value)) = line.split_once(':')
-                            && name.eq_ignore_ascii_case("content-length")
-                        {
+                        let line = line.to_ascii_lowercase();
+                        if let Some(value) = line.strip_prefix("content-length:") {
                             length = value.trim().parse().unwrap_or(0);
                         }
+                        last |= line.trim() == "connection: close";
                     }
                 }
             }
@@ -194,7 +194,7 @@ impl Pool {
             };
             let text = if answer.1.is_null() { String::new() } else { answer.1.to_string() };
             let head = format!("HTTP/1.1 {} x\r\ncontent-length: {}\r\n\r\n", answer.0, text.len());
-            if (&mut &*stream).write_all(format!("{head}{text}").as_bytes()).is_err() {
+            if (&mut &*stream).write_all(format!("{head}{text}").as_bytes()).is_err() || last {
                 return;
             }
         }
