@@ -16,6 +16,8 @@ pub(crate) struct Wanted {
     pub(crate) summary: Option<String>,
     /// `--result`
     pub(crate) result: Option<String>,
+    /// `--report`
+    pub(crate) report: Option<String>,
 }
 
 /// Reads a result; where it is none, that is told, naming it.
@@ -53,7 +55,7 @@ pub(crate) fn print(report: &RunReport) {
 impl Wanted {
     /// Whether all that is counted is to be kept.
     pub(crate) const fn keeps(&self) -> bool {
-        self.result.is_some()
+        self.result.is_some() || self.report.is_some()
     }
 
     /// Writes what is wanted of a run. What cannot be written is told and changes no exit code: the run stands.
@@ -62,10 +64,23 @@ impl Wanted {
             let text = format!("{:#}\n", report::summary(report));
             output::file(Path::new(file), "the summary", text.as_bytes());
         }
-        if let (Some(file), Some(saved)) = (&self.result, saved) {
+        let Some(saved) = saved else { return };
+        if let Some(file) = &self.result {
             output::file(Path::new(file), "the result", &saved.to_json());
         }
+        if let Some(file) = &self.report {
+            match page(saved) {
+                Ok(page) => output::file(Path::new(file), "the report", format!("{page}\n").as_bytes()),
+                Err(problem) => output::error(&problem),
+            }
+        }
     }
+}
+
+/// The report of a result, or why there is none.
+fn page(saved: &SavedRun) -> Result<String, String> {
+    let opened = saved.clone().open().map_err(|error| chain(&error))?;
+    report::html(&opened).map_err(|error| chain(&error))
 }
 
 /// An empty name is as if the flag were not there: a variable that is set to nothing.

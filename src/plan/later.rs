@@ -9,9 +9,6 @@ use super::document::Plan;
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     sections(plan, diagnostics);
     guard(plan, diagnostics);
-    if let Some(report) = &plan.report {
-        diagnostics.not_yet(report.span, "`report`");
-    }
 }
 
 fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {

@@ -1,9 +1,12 @@
 //! After a run: its result as data, then as text and JSON, and what it means for the exit code.
 
+pub mod chart;
 mod cleanup;
 mod correlation;
+mod explain;
 mod fidelity;
 pub mod format;
+mod html;
 mod judge;
 pub mod result;
 pub mod saved;
@@ -18,6 +21,8 @@ pub mod verdict;
 mod tests;
 
 pub use correlation::{CorrelationReport, ReceiverFigures};
+pub use explain::{figures_sentence, verdict_sentence};
+pub use html::{HtmlError, html};
 pub use result::{
     CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, OutputReport, RunMeta, RunReport, Section,
     TableReport, TrendFigures,

@@ -225,3 +225,51 @@ fn a_result_holds_no_secret() {
         assert!(!result.contains(MARK) && !result.contains("token-test-"), "{result}");
     }
 }
+
+/// The first of the three words, wherever it stands in a file.
+fn first_word(page: &str) -> &'static str {
+    let page = page.to_lowercase();
+    ["pass", "fail", "invalid"].into_iter().min_by_key(|word| page.find(word).unwrap_or(usize::MAX)).unwrap()
+}
+
+#[test]
+fn a_report_begins_with_its_verdict_and_shows_the_thresholds_as_the_plan_writes_them() {
+    for (mode, code, word) in [(Mode::Api, 0, "pass"), (Mode::Status(500), 99, "fail")] {
+        let (server, shelf) = (Server::start(mode), Shelf::new());
+        let text = std::fs::read_to_string(three_steps().path()).unwrap();
+        // By the plan's own key, and by flag.
+        let plan = PlanFile::new(format!("{text}report: {}\n", shelf.path("by-key.html").display()));
+        let call = || Pacecar::run(&plan.path()).set("API_URL", server.url());
+        let ended = call().end();
+        let invalid = ended.code == Some(120);
+        assert!(invalid || ended.code == Some(code), "{ended}");
+        let page = std::fs::read_to_string(shelf.path("by-key.html")).unwrap();
+        assert_eq!(first_word(&page), if invalid { "invalid" } else { word });
+        assert!(page.contains("p(95)&lt;60000") && page.contains("rate==0"), "{page}");
+        assert!(page.contains("<svg") && !page.contains("<script") && page.ends_with("</html>\n"), "{page}");
+        call().arg("--report").arg(shelf.path("by-flag.html")).arg("--result").arg(shelf.path("r.json")).end();
+        assert!(shelf.path("by-flag.html").is_file());
+        let again = pacecar("report", [shelf.path("r.json")]).arg("--report").arg(shelf.path("again.html"));
+        again.end().expect_code(0);
+        let read = |name: &str| std::fs::read_to_string(shelf.path(name)).unwrap();
+        assert_eq!(read("again.html"), read("by-flag.html"), "rendered again it is the same");
+    }
+}
+
+#[test]
+fn what_plan_and_target_say_is_text_in_the_report() {
+    let plan = PlanFile::new(
+        "\
+name: hostile
+base_url: ${API_URL}
+workflow:
+  - { name: \"<img src=x onerror=alert(1)>\", request: \"GET /?q=<script>\", expect: { status: 204 } }
+scenarios: { main: { executor: shared-iterations, vus: 1, iterations: 2 } }
+",
+    );
+    let (server, shelf) = (Server::start(Mode::Status(200)), Shelf::new());
+    Pacecar::run(&plan.path()).set("API_URL", server.url()).arg("--report").arg(shelf.path("r.html")).end();
+    let page = std::fs::read_to_string(shelf.path("r.html")).unwrap();
+    assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "{page}");
+    assert!(!page.contains("<img") && !page.contains("<script"), "{page}");
+}

@@ -6,14 +6,14 @@ use clap::Args;
 pub(super) const REPORT_HELP: &str = "\
 Examples:
   pacecar report result.json                             the summary, as `run` printed it
-  pacecar report result.json --summary-export summary.json
+  pacecar report result.json --report report.html        one HTML file that opens offline
 
 Exits with 0 whatever the run's verdict was, and with 104 where the file is no result.";
 
 pub(super) const MERGE_HELP: &str = "\
 Examples:
   pacecar merge worker-0.json worker-1.json worker-2.json
-  pacecar merge worker-*.json --result whole.json --summary-export summary.json
+  pacecar merge worker-*.json --result whole.json --report report.html
 
 The exit code is the verdict of the whole, as that of `run`; 104 where a file is no result, or the files are of
 different plans, or hold the same run twice.";
@@ -52,6 +52,9 @@ pub(crate) struct WriteArgs {
         help_heading = "Output"
     )]
     pub(crate) result: Option<String>,
+    /// Write a report: one HTML file that opens offline
+    #[arg(long, value_name = "FILE.html", hide_env = true, env = "PACECAR_REPORT", help_heading = "Output")]
+    pub(crate) report: Option<String>,
 }
 
 // === impl WriteArgs ===
@@ -59,6 +62,10 @@ pub(crate) struct WriteArgs {
 impl WriteArgs {
     /// What is wanted.
     pub(crate) fn wanted(&self) -> Wanted {
-        Wanted { summary: named(self.summary_export.as_ref()), result: named(self.result.as_ref()) }
+        Wanted {
+            summary: named(self.summary_export.as_ref()),
+            result: named(self.result.as_ref()),
+            report: named(self.report.as_ref()),
+        }
     }
 }

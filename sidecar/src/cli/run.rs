@@ -109,7 +109,7 @@ pub(crate) struct RunArgs {
     /// Write a result: it can be rendered again, merged and compared
     #[arg(long, value_name = "FILE", hide_env = true, env = "PACECAR_RESULT", help_heading = "Output")]
     pub(crate) result: Option<String>,
-    /// Write an HTML report (not yet)
+    /// Write a report: one HTML file that opens offline
     #[arg(long, value_name = "FILE.html", hide_env = true, env = "PACECAR_REPORT", help_heading = "Output")]
     pub(crate) report: Option<String>,
     /// No progress
@@ -150,7 +150,7 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// The flags that were given and do not work yet.
     pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        [(self.http_debug, "--http-debug"), (self.report.is_some(), "--report")]
+        [(self.http_debug, "--http-debug")]
             .into_iter()
             .filter_map(|(given, name)| given.then_some(name))
             .collect()

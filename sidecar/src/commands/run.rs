@@ -39,6 +39,7 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     let Some(compiled) = compiled else { return Exit::InvalidPlan };
     let mut wanted = wanted(&args);
     wanted.summary = wanted.summary.or_else(|| results::path(compiled.summary_file().as_ref()));
+    wanted.report = wanted.report.or_else(|| compiled.report_file().map(str::to_owned));
     let bound = match control.bind() {
         Ok(bound) => bound,
         Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, &Wanted::default()),
@@ -141,7 +142,11 @@ fn finish(completed: &Completed, wanted: &Wanted) -> Exit {
 
 /// Where the flags want the run's files.
 fn wanted(args: &RunArgs) -> Wanted {
-    Wanted { summary: results::path(args.summary_export.as_ref()), result: named(args.result.as_ref()) }
+    Wanted {
+        summary: results::path(args.summary_export.as_ref()),
+        result: named(args.result.as_ref()),
+        report: named(args.report.as_ref()),
+    }
 }
 
 /// What the flags say, or every flag that cannot be right.

@@ -9,7 +9,7 @@ mod merge;
 mod open;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(in crate::report) mod tests;
 mod thresholds;
 
 pub use environment::Environment;

@@ -19,12 +19,10 @@ pub struct Opened {
     /// All that was counted.
     pub totals: Totals,
     /// What is shown over time.
-    #[expect(dead_code, reason = "the HTML report reads it")]
     pub(crate) shown: Shown,
 }
 
 /// Cuts over time that a report shows.
-#[expect(dead_code, reason = "the HTML report reads them")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shown {
     pub(crate) duration: TimelineId,
@@ -33,7 +31,6 @@ pub(crate) struct Shown {
     pub(crate) vus: TimelineId,
     pub(crate) pool_used: TimelineId,
     pub(crate) pool_pending: TimelineId,
-    pub(crate) pool_utilization: TimelineId,
 }
 
 /// What the plan asks, compiled once more against the layout of a result.
@@ -60,7 +57,6 @@ impl Shown {
             vus: of(MetricId::VUS),
             pool_used: of(MetricId::POOL_USED),
             pool_pending: of(MetricId::POOL_PENDING),
-            pool_utilization: of(MetricId::POOL_UTILIZATION),
         }
     }
 }
