@@ -157,6 +157,19 @@ fn the_text_has_a_verdict_a_table_and_a_picture() {
 }
 
 #[test]
+fn what_is_beyond_all_measure_does_not_flatten_the_rest() {
+    let terms = terms();
+    let (mut outcome, _) = tuned(&terms);
+    let saturated = outcome.values.iter_mut().find(|value| value.setting.to_string() == "PG_POOL_MAX=32").unwrap();
+    (saturated.objective, saturated.interval) = (Some(60_000.0), None);
+    let text = TuneText { terms: &terms, outcome: &outcome, contains: Contains::Time, pods: None };
+    let text = text.render(Style::Plain, 100);
+    let beyond = text.lines().find(|line| line.contains('▸')).unwrap();
+    assert!(beyond.trim_start().starts_with("32"), "{text}");
+    assert!(!text.lines().any(|line| line.contains("1m0s") && line.contains("pool in use")), "{text}");
+}
+
+#[test]
 fn a_narrow_terminal_loses_the_bar_and_no_figure() {
     let text = rendered(40, Style::Plain);
     let drawn: Vec<&str> = text.lines().filter(|line| line.contains('●') || line.contains('◆')).collect();
