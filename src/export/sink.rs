@@ -75,10 +75,12 @@ impl Running {
                 Ok(runtime) => runtime,
                 Err(source) => return drop(opened.send(Err(OutputError::Thread { output: name, source }))),
             };
+            let context = runtime.enter();
             let sink = match make(exit.tally(), Closing(closes.clone())) {
                 Ok(sink) => sink,
                 Err(error) => return drop(opened.send(Err(error))),
             };
+            drop(context);
             if opened.send(Ok(())).is_ok() {
                 runtime.block_on(drive(sink, exit, Closing(closes), every));
             }
