@@ -147,7 +147,7 @@ impl Closing {
     }
 
     /// When the time of the farewell is over. An output that nobody holds any more has that time too.
-    async fn is_over(mut self) {
+    async fn time_is_over(mut self) {
         let _ = self.0.wait_for(|closing| *closing).await;
         time::sleep(FAREWELL).await;
     }
@@ -177,7 +177,7 @@ async fn drive(mut sink: impl Sink, mut exit: Exit, closing: Closing, every: Dur
     };
     tokio::select! {
         () = play => {}
-        () = closing.is_over() => {}
+        () = closing.time_is_over() => {}
     }
 }
 
