@@ -1,5 +1,6 @@
 //! Why an output cannot be used. No variant repeats a password, a token, or the user part of a URL.
 
+use crate::correlate::CollectorError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,9 @@ pub enum OutputError {
         #[source]
         source: io::Error,
     },
+    /// The collector's certificate is none.
+    #[error("the output otlp cannot speak TLS")]
+    Collector(#[source] CollectorError),
     /// TLS cannot be spoken as its settings ask for.
     #[error("the output {output} cannot speak TLS: {problem}")]
     Tls {

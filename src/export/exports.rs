@@ -4,10 +4,13 @@ use super::error::OutputError;
 use super::influxdb::InfluxSink;
 use super::json::JsonSink;
 use super::news::{Event, EventKind, News};
+use super::otlp::{self, About, OtlpSink};
 use super::output::Output;
+use super::remote::RemoteSink;
 use super::sink::Running;
 use super::tags::Tagging;
 use crate::measure::{Batch, Layout, Thresholds, Unfinished, WallClock};
+use crate::semconv::RunId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,6 +35,10 @@ pub struct OutputFigures {
 /// What outputs must know of a run.
 #[derive(Clone, Debug)]
 pub struct Exported<'a> {
+    /// Its id.
+    pub run: RunId,
+    /// The plan's name.
+    pub plan: &'a str,
     /// What can be counted.
     pub layout: &'a Arc<Layout>,
     /// How many of its scenarios are the plan's.
@@ -66,6 +73,19 @@ impl Exports {
                 Output::InfluxDb(config) => {
                     Running::start("influxdb", config.interval(), move |tally, closing| {
                         InfluxSink::open(&config, &tagging, clock, tally, closing)
+                    })
+                    .await?
+                }
+                Output::Otlp(config) => {
+                    let about = About::of(run);
+                    Running::start("otlp", otlp::EVERY, move |tally, _| {
+                        OtlpSink::open(&config, &about, &tagging, clock, tally)
+                    })
+                    .await?
+                }
+                Output::PrometheusRw(config) => {
+                    Running::start("prometheus-rw", config.interval(), move |tally, closing| {
+                        RemoteSink::open(&config, &tagging, clock, tally, closing)
                     })
                     .await?
                 }

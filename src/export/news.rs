@@ -17,7 +17,6 @@ pub(super) enum News {
     /// What never finished, as it is known at the end of the load.
     Unfinished(Arc<[Unfinished]>, Instant),
     /// The run itself did something.
-    #[allow(dead_code, reason = "no output of today writes it")]
     Event(Arc<Event>),
 }
 

@@ -4,9 +4,11 @@
 
 use super::influxdb::InfluxDb;
 use super::json::JsonPlace;
+use super::otlp::Otlp;
+use super::remote::RemoteWrite;
 use super::settings::Refusal;
-use crate::correlate::Lookup;
 use crate::plan::{Diagnostics, Span, Text};
+use std::collections::BTreeMap;
 
 /// One output, as it was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +17,10 @@ pub enum Output {
     Json(JsonPlace),
     /// `influxdb=URL/DB`
     InfluxDb(Box<InfluxDb>),
+    /// `prometheus-rw=URL`
+    PrometheusRw(Box<RemoteWrite>),
+    /// `otlp[=URL]`
+    Otlp(Box<Otlp>),
 }
 
 /// The names, and k6's names, of the outputs.
@@ -37,11 +43,14 @@ enum Kind {
     PrometheusRw,
 }
 
+/// The process' variables: where k6 and OpenTelemetry have the rest of an output.
+pub type Environment = BTreeMap<String, String>;
+
 /// Reads what was asked for. The same twice is once.
-pub fn compile(texts: &[Text], lookup: &Lookup<'_>, diagnostics: &mut Diagnostics) -> Vec<Output> {
+pub fn compile(texts: &[Text], environment: &Environment, diagnostics: &mut Diagnostics) -> Vec<Output> {
     let mut outputs = Vec::new();
     for text in texts {
-        if let Some(output) = Output::compile(text, lookup, diagnostics)
+        if let Some(output) = Output::compile(text, environment, diagnostics)
             && !outputs.contains(&output)
         {
             outputs.push(output);
@@ -53,7 +62,8 @@ pub fn compile(texts: &[Text], lookup: &Lookup<'_>, diagnostics: &mut Diagnostic
 // === impl Output ===
 
 impl Output {
-    fn compile(text: &Text, lookup: &Lookup<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
+    fn compile(text: &Text, environment: &Environment, diagnostics: &mut Diagnostics) -> Option<Self> {
+        let lookup = |name: &str| environment.get(name).cloned();
         let (name, at) = text.value.trim().split_once('=').unwrap_or((text.value.trim(), ""));
         let Some((_, kind)) = NAMES.iter().find(|(known, _)| *known == name) else {
             let shown = if is_word(name) { format!("the name `{name}`") } else { "that name".to_owned() };
@@ -63,8 +73,10 @@ impl Output {
         let read = match kind {
             Kind::Json if has_scheme(at) => Err(Refusal::not_yet("an address of the output json")),
             Kind::Json => Ok(Self::Json(JsonPlace::parse(at))),
-            Kind::InfluxDb => InfluxDb::read(at, lookup).map(|config| Self::InfluxDb(Box::new(config))),
-            Kind::Otlp | Kind::PrometheusRw => Err(Refusal::not_yet(format!("the output {name}"))),
+            Kind::InfluxDb => InfluxDb::read(at, &lookup).map(|config| Self::InfluxDb(Box::new(config))),
+            Kind::PrometheusRw => RemoteWrite::read(at, &lookup, environment.keys().map(String::as_str))
+                .map(|config| Self::PrometheusRw(Box::new(config))),
+            Kind::Otlp => Otlp::read(at, &lookup).map(|config| Self::Otlp(Box::new(config))),
         };
         match read {
             Ok(output) => return Some(output),
@@ -80,6 +92,8 @@ impl Output {
         match self {
             Self::Json(_) => "json",
             Self::InfluxDb(_) => "influxdb",
+            Self::PrometheusRw(_) => "prometheus-rw",
+            Self::Otlp(_) => "otlp",
         }
     }
 }
@@ -114,7 +128,7 @@ mod tests {
     fn read(texts: &[&str]) -> (Vec<Output>, String) {
         let texts: Vec<_> = texts.iter().map(|text| Spanned::nowhere((*text).to_owned())).collect();
         let mut diagnostics = Diagnostics::new("plan");
-        let outputs = compile(&texts, &|_| None, &mut diagnostics);
+        let outputs = compile(&texts, &Environment::new(), &mut diagnostics);
         (outputs, diagnostics.to_string())
     }
 

@@ -75,10 +75,12 @@ impl Running {
                 Ok(runtime) => runtime,
                 Err(source) => return drop(opened.send(Err(OutputError::Thread { output: name, source }))),
             };
+            let context = runtime.enter();
             let sink = match make(exit.tally(), Closing(closes.clone())) {
                 Ok(sink) => sink,
                 Err(error) => return drop(opened.send(Err(error))),
             };
+            drop(context);
             if opened.send(Ok(())).is_ok() {
                 runtime.block_on(drive(sink, exit, Closing(closes), every));
             }
@@ -145,7 +147,7 @@ impl Closing {
     }
 
     /// When the time of the farewell is over. An output that nobody holds any more has that time too.
-    async fn is_over(mut self) {
+    async fn time_is_over(mut self) {
         let _ = self.0.wait_for(|closing| *closing).await;
         time::sleep(FAREWELL).await;
     }
@@ -175,7 +177,7 @@ async fn drive(mut sink: impl Sink, mut exit: Exit, closing: Closing, every: Dur
     };
     tokio::select! {
         () = play => {}
-        () = closing.is_over() => {}
+        () = closing.time_is_over() => {}
     }
 }
 

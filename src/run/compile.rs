@@ -133,7 +133,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
-    let outputs = export::compile(&plan, &settings.variables, &mut layout, diagnostics);
+    let outputs = export::compile(&plan, &settings.variables, correlation.as_ref(), &mut layout, diagnostics);
     let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
     let figures = settings
         .trial

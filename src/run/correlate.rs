@@ -9,8 +9,9 @@ use crate::correlate::{
     AttributionReport, Bound, Collector, CollectorError, Forwarder, Incoming, Intake, JoinConfig, Joiner, Narrator,
     Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taker, intake, local,
 };
+use crate::export::Otlp;
 use crate::measure::{Batch, Layout, LayoutBuilder, WallClock};
-use crate::plan::{Diagnostics, Plan, Variables};
+use crate::plan::{Diagnostics, Plan, Span, Variables};
 use crate::report::{CorrelationReport, ReceiverFigures};
 use crate::semconv::{RunId, Sampling};
 use std::sync::Arc;
@@ -117,6 +118,19 @@ pub(super) fn compile(
 // === impl CorrelationPlan ===
 
 impl CorrelationPlan {
+    /// Tells the output otlp what it must know of its neighbour: which traces are recorded, that spans which go to the
+    /// same collector are not sent twice, and where pacecar itself listens.
+    pub(super) fn share_with(&self, otlp: &mut Otlp, diagnostics: &mut Diagnostics) {
+        otlp.sample(self.sampling);
+        let listening: Vec<&str> = self.receiver.listen.iter().chain(&self.receiver.grpc).map(String::as_str).collect();
+        if let Err(error) = otlp.refuse_own(&listening) {
+            diagnostics.error(Span::NONE, error.to_string()).hint("name the collector that is to get it: otlp=URL");
+        }
+        if let Some(collector) = &self.collector {
+            otlp.leave_spans_to(collector);
+        }
+    }
+
     /// Binds what is named and begins to join what the feed tells.
     /// `ear` hears what timelines are made of.
     pub(super) async fn start(
@@ -132,7 +146,7 @@ impl CorrelationPlan {
         };
         let clock = WallClock::now();
         let way = forwarder.as_ref().map(Forwarder::handle);
-        let narrator = way.clone().map(|way| Narrator::new(run, layout, self.sampling, clock, way));
+        let narrator = way.clone().map(|way| Narrator::new(run, layout, self.sampling, clock, &[], way));
         let (receiver, incoming) = if bound.http().is_some() || bound.grpc().is_some() {
             for (protocol, address) in [("http", bound.http()), ("grpc", bound.grpc())] {
                 if let Some(address) = address {

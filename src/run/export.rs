@@ -2,6 +2,7 @@
 
 use super::compile::Compiled;
 use super::completed::{Findings, chain};
+use super::correlate::CorrelationPlan;
 use crate::export::{self, Exported, Exports, Output};
 use crate::measure::{Batch, LayoutBuilder, Mark, MetricId, Place, Totals};
 use crate::plan::{Diagnostics, Plan, Variables};
@@ -14,11 +15,16 @@ use tokio::time::Instant;
 pub(super) fn compile(
     plan: &Plan,
     variables: &Variables,
+    correlation: Option<&CorrelationPlan>,
     layout: &mut LayoutBuilder,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Output> {
-    let lookup = |name: &str| variables.environment.get(name).cloned();
-    let outputs = export::compile(&plan.outputs, &lookup, diagnostics);
+    let mut outputs = export::compile(&plan.outputs, &variables.environment, diagnostics);
+    for output in &mut outputs {
+        if let (Output::Otlp(otlp), Some(correlation)) = (output, correlation) {
+            correlation.share_with(otlp, diagnostics);
+        }
+    }
     if !outputs.is_empty() {
         layout.points();
     }
@@ -47,7 +53,13 @@ pub(super) fn tell_unfinished(exports: &Exports, totals: &Totals, end: Duration)
 impl Compiled {
     /// Opens the outputs. None where one cannot be opened: then nothing is sent.
     pub(super) async fn open_outputs(&self, findings: &mut Findings) -> Option<Exports> {
-        let run = Exported { layout: &self.layout, planned: self.plan.scenarios.len(), thresholds: &self.thresholds };
+        let run = Exported {
+            run: self.run,
+            plan: self.name(),
+            layout: &self.layout,
+            planned: self.plan.scenarios.len(),
+            thresholds: &self.thresholds,
+        };
         match Exports::open(&self.outputs, &run).await {
             Ok(exports) => Some(exports),
             Err(error) => {

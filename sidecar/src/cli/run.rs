@@ -150,10 +150,7 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// The flags that were given and do not work yet.
     pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        [(self.http_debug, "--http-debug")]
-            .into_iter()
-            .filter_map(|(given, name)| given.then_some(name))
-            .collect()
+        [(self.http_debug, "--http-debug")].into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) const FORWARDED_BY: &str = "pacecar-forwarded-by";
 pub use collector::{Collector, CollectorError, Protocol};
 pub use environment::Lookup;
 pub use own::{OwnSpan, OwnSpans, OwnValue, Prepared};
+pub(crate) use own::{attribute, nanoseconds, resource, scope};
 pub use queue::{Forward, ForwardStats, Tally};
 pub(crate) use queue::{Kind, Part};
 pub use send::Forwarder;

@@ -7,8 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::{fate, lines, points, read};
+use crate::support::json::count;
 use crate::support::plan::one_step;
-use crate::support::{Mode, Pacecar, PlanFile, Server};
+use crate::support::{Ended, Mode, Pacecar, PlanFile, Server};
 
 /// Iterations enough for more points than a pipe holds.
 fn many() -> PlanFile {
@@ -20,6 +21,17 @@ workflow: [{ name: home, request: GET /, expect: { status: 200 } }]
 scenarios: { main: { executor: shared-iterations, vus: 2, iterations: 300 } }
 ",
     )
+}
+
+/// Every output that pushes, to one address.
+fn servers(url: &str) -> [String; 6] {
+    let to = |name: &str, path: &str| format!("{name}={url}{path}");
+    ["-o".into(), to("influxdb", "/db"), "-o".into(), to("prometheus-rw", ""), "-o".into(), to("otlp", "")]
+}
+
+/// How long the load took.
+fn load(ended: &Ended) -> Duration {
+    Duration::from_millis(count(&ended.summary(), &["pacecar", "run", "duration_ms"]))
 }
 
 /// A named pipe.
@@ -89,15 +101,45 @@ fn outputs_that_hang_hold_the_end_up_for_seconds_only() {
     let held = OpenOptions::new().read(true).write(true).open(&name).unwrap();
     let run = Pacecar::run(&many().path()).set("API_URL", server.url());
     let run = run.arg("-o").arg(format!("json={}", name.display())).arg("-o").arg(format!("json={}", fine.display()));
+    let silent = Server::start(Mode::Never);
+    let run = run.args(servers(&silent.url()));
     let ended = run.end().expect_ran();
     drop(held);
-    let load = Duration::from_millis(crate::support::json::count(&ended.summary(), &["pacecar", "run", "duration_ms"]));
-    assert!(ended.took < load + Duration::from_secs(15), "{ended}");
+    assert!(ended.took < load(&ended) + Duration::from_secs(15), "{ended}");
     let all = points(&read(&fine)).len() as u64;
+    for name in ["influxdb", "prometheus-rw", "otlp"] {
+        let (written, lost) = fate(&ended, name);
+        assert!(written == 0 && lost >= all, "{name}: {written} written, {lost} lost of {all}\n{ended}");
+    }
     let (written, lost) = fate(&ended, "json");
     assert!(
         written + lost == 2 * all && lost > 0 && written >= all,
         "{written} written, {lost} lost of 2 × {all}\n{ended}"
     );
     lines(&read(&fine));
+}
+
+#[test]
+fn servers_that_are_gone_or_say_no_cost_points_and_nothing_else() {
+    const MARK: &str = "mark7f3c19";
+    let target = Server::start(Mode::Api);
+    let (denied, broken) = (Server::start(Mode::Status(401)), Server::start(Mode::Status(500)));
+    let (garbage, resets) = (Server::start(Mode::Garbage), Server::start(Mode::ResetOnAccept));
+    let urls = [Server::closed(), denied.url(), broken.url(), garbage.url(), resets.url()];
+    let running = urls.map(|url| {
+        let with_secret = url.replace("http://", &format!("http://someone:{MARK}@"));
+        let run = Pacecar::run(&one_step().path()).set("API_URL", target.url()).args(servers(&with_secret)).arg("-vv");
+        let run = run.env("OTEL_EXPORTER_OTLP_HEADERS", format!("x={MARK}"));
+        (url, run.env("K6_PROMETHEUS_RW_HEADERS_X", MARK).start())
+    });
+    for (url, running) in running {
+        let ended = running.end().expect_ran();
+        assert!(ended.took < load(&ended) + Duration::from_secs(15), "{url}: {ended}");
+        for name in ["influxdb", "prometheus-rw", "otlp"] {
+            let (written, lost) = fate(&ended, name);
+            assert!(written == 0 && lost > 30, "{url}: {name}: {written} written, {lost} lost\n{ended}");
+            assert!(ended.stderr.contains(&format!("output {name}:")), "{url}: {ended}");
+        }
+        assert!(!ended.everything().contains(MARK), "{url}: {ended}");
+    }
 }

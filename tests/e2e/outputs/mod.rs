@@ -4,6 +4,8 @@
 mod faults;
 mod influxdb;
 mod json;
+mod otlp;
+mod prometheus;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
