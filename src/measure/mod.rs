@@ -18,7 +18,7 @@ pub(crate) mod plain;
 pub mod recorder;
 pub mod saved;
 pub mod selector;
-mod shed;
+pub mod shed;
 mod starts;
 pub mod stream;
 mod target;

@@ -225,8 +225,7 @@ where
         let answer = ask(self.service, request, wanted, &mut hand.found).await;
         in_flight.landed = true;
         let failed = if answer.is_shed() {
-            self.count_hops(step, &answer, due, (hand.trace, span));
-            self.shed(step, &answer, hand)
+            self.shed(step, &answer, due, span, hand)
         } else {
             let expected = answer.failure.is_none() && step.expect.expects(answer.status);
             self.count(step, &answer, expected, due, (hand.trace, span));
@@ -363,8 +362,13 @@ where
 
     /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
     /// the sequence ends with it, unless the step says otherwise.
-    fn shed(&self, step: &Step, answer: &Answer, hand: &mut Hand) -> (Option<Cause>, bool) {
-        self.recorder.request_shed(step.site, &self.sample(answer, false, answer.ended));
+    fn shed(&self, step: &Step, answer: &Answer, due: Instant, span: SpanId, hand: &mut Hand) -> (Option<Cause>, bool) {
+        let (site, trace) = (step.site, hand.trace);
+        let (due, hop) = self.count_hops(step, answer, due, (trace, span));
+        let sample = self.sample(answer, false, due);
+        self.recorder.request_shed(site, &sample);
+        self.recorder
+            .tell(|| Record::Shed(RequestRecord { site, trace, span, hop, last: true, sample, server_timing: None }));
         for capture in &step.captures {
             if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
                 *slot = None;
