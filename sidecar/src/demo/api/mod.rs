@@ -18,7 +18,7 @@ pub(crate) use settings::SettingError;
 
 use super::store::StoreError;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use deadpool_postgres::Pool;
@@ -138,6 +138,7 @@ fn router(shared: Arc<Shared>, telemetry: Telemetry) -> Router {
         .route("/api/llm/stats", get(stats))
         .route("/api/llm/health", get(health))
         .route("/healthz", get(health))
+        .route("/admin/pool", put(pool::resize))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(DefaultBodyLimit::max(BODY_MAX))

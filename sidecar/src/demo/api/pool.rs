@@ -1,8 +1,18 @@
-//! The API's pool of connections, with the settings that its users know from Node.
+//! The API's pool of connections, with the settings that its users know from Node, and its size set while it runs.
 
+use super::Shared;
+use super::error::ApiError;
 use super::settings::ApiSettings;
 use crate::demo::store::StoreError;
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use bytes::Bytes;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::NoTls;
 
@@ -35,6 +45,31 @@ pub(super) async fn warm(pool: &Pool, connections: usize) {
             Err(_) => break,
         }
     }
+}
+
+/// What `PUT /admin/pool` takes.
+#[derive(Deserialize)]
+struct Size {
+    max: NonZeroUsize,
+}
+
+/// The largest pool.
+const MOST: usize = 10_000;
+
+/// `PUT /admin/pool`: another size, from now on. Whoever can reach the API may do it: the API is there to be tried on, and
+/// listens on loopback.
+pub(super) async fn resize(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Size { max } = super::auth::read(body)?;
+    if max.get() > MOST {
+        return Err(ApiError::Invalid("`max` is at most 10000"));
+    }
+    shared.pool.resize(max.get());
+    // Its connections are there when it says so: whoever measures next does not measure their making.
+    warm(&shared.pool, max.get()).await;
+    Ok(Json(json!({ "max": shared.pool.status().max_size })))
 }
 
 /// Closes what was idle for longer than `idle`, down to `keep`. Ends when it is aborted.
