@@ -112,10 +112,12 @@ pub enum Failure {
     #[error("could not be applied: {0}")]
     NotApplied(String),
     /// What was started was not ready in time.
-    #[error("was not ready within {}", humantime::format_duration(*within))]
+    #[error("was not ready within {}: {last}", humantime::format_duration(*within))]
     NotReady {
         /// The time it had.
         within: Duration,
+        /// What it answered last, or said.
+        last: String,
     },
     /// Another value than the one that was set is in effect.
     #[error("is not in effect: {0}")]

@@ -20,9 +20,17 @@ fn ready_plans() -> Vec<PathBuf> {
 fn there_is_a_ready_plan_for_every_test_of_the_guide() {
     let plans: Vec<String> =
         ready_plans().iter().map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    for wanted in
-        ["tenant-workflow", "llm-load", "spike", "stress", "soak", "business-hours", "product-launch", "gradual-growth"]
-    {
+    for wanted in [
+        "tenant-workflow",
+        "llm-load",
+        "spike",
+        "stress",
+        "soak",
+        "business-hours",
+        "product-launch",
+        "gradual-growth",
+        "pool-tuning",
+    ] {
         assert!(plans.iter().any(|plan| plan == wanted), "no config/{wanted}.yaml among {plans:?}");
     }
 }

@@ -99,6 +99,7 @@ fewer than the plan's own `maxVUs` it cannot be. Exits with 0 where the run took
 const DEMO_HELP: &str = "\
 Examples:
   pacecar demo            a run with its cleanup, in less than a minute; only its report is left
+  pacecar demo --tune     how many connections the sample API needs, in two minutes
   pacecar demo --serve    the sample API stays up; its address is the first line of standard output
   pacecar demo -- node examples/node-api/server.mjs
                           another API in its place, told DATABASE_URL, PORT and SEED_PASSWORD";
@@ -189,6 +190,9 @@ pub(crate) struct DemoArgs {
     /// Keep the sample API and its database up, for playing, until Ctrl-C or SIGTERM
     #[arg(long, hide_env = true, env = "PACECAR_SERVE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) serve: bool,
+    /// An experiment over the sample API's pool instead: trials, verdict, recommendation, in two minutes
+    #[arg(long, hide_env = true, env = "PACECAR_TUNE", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with_all = ["serve", "command"])]
+    pub(crate) tune: bool,
     /// The database to use; without it a temporary Postgres is started
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,

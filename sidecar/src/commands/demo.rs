@@ -1,6 +1,7 @@
 //! `pacecar demo`: the front door. A sample API on a real Postgres, a short run of the ready plan
 //! `tenant-workflow`, its cleanup, and the proof that real rows are untouched.
 
+use super::demo_tune;
 use super::run::{Left, watch};
 use crate::cli::DemoArgs;
 use crate::demo::{Demo, DemoSettings, RealDigest};
@@ -39,6 +40,7 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
         port: args.port,
         command: args.command.clone(),
         spans_to: spans.as_ref().and_then(|held| held.local_addr().ok()),
+        for_a_tune: args.tune,
     };
     let what = if own { "your API" } else { "a sample API" };
     output::message(&format!("Starting {what} and its database …\n"));
@@ -60,7 +62,13 @@ pub(crate) async fn execute(args: DemoArgs) -> Exit {
         }
     };
     // The same signals to the end: one that comes between two phases is not lost.
-    let exit = if args.serve { serve(&demo, &mut signals).await } else { show(&demo, own, spans, &mut signals).await };
+    let exit = if args.serve {
+        serve(&demo, &mut signals).await
+    } else if args.tune {
+        demo_tune::show(&demo, spans).await
+    } else {
+        show(&demo, own, spans, &mut signals).await
+    };
     match demo.stop().await {
         Ok(()) => exit,
         Err(error) => {

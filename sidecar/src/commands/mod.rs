@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod cleanup;
 pub(crate) mod demo;
+mod demo_tune;
 mod job;
 mod ledger;
 pub(crate) mod merge;

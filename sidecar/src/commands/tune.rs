@@ -49,7 +49,15 @@ pub(crate) async fn execute(args: TuneArgs) -> Exit {
         Err(exit) => return exit,
     };
     match watch(tuning, args.quiet).await {
-        Ok(tuned) => finish(&tuned, args.result.as_deref(), args.write_env.as_deref()),
+        Ok(tuned) => {
+            let exit = finish(&tuned, args.result.as_deref(), args.write_env.as_deref());
+            for (what, text) in [("What to change in the plan", tuned.diff()), ("What to patch", tuned.patch())] {
+                if let Some(text) = text {
+                    output::result(&format!("\n{what}:\n\n{text}"));
+                }
+            }
+            exit
+        }
         Err(exit) => exit,
     }
 }
@@ -105,11 +113,6 @@ pub(crate) fn finish(tuned: &Tuned, result: Option<&Path>, environment: Option<&
     let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
     if let Some(text) = tuned.text(style, columns()) {
         output::result(&text);
-    }
-    for (what, text) in [("What to change in the plan", tuned.diff()), ("What to patch", tuned.patch())] {
-        if let Some(text) = text {
-            output::result(&format!("{what}:\n\n{text}\n"));
-        }
     }
     if let Some((file, value)) = result.zip(tuned.value()) {
         output::file(file, "the result", format!("{value:#}\n").as_bytes());

@@ -32,6 +32,9 @@ use tokio::sync::oneshot;
 /// How long open requests get when the API stops.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// What the API is set to where the environment says nothing and its pool is tuned.
+const FOR_A_TUNE: &[(&str, &str)] = &[("PG_QUERY_MS", "20"), ("PG_POOL_MAX", "8"), ("PG_POOL_MIN", "1")];
+
 /// Where the demo lives.
 #[derive(Clone, Default)]
 pub(crate) struct DemoSettings {
@@ -43,6 +46,8 @@ pub(crate) struct DemoSettings {
     pub(crate) command: Vec<OsString>,
     /// Where the API exports its spans by OTLP/HTTP; without it, where the environment says.
     pub(crate) spans_to: Option<SocketAddr>,
+    /// Whether its queries take a while, so that the size of the pool makes a difference.
+    pub(crate) for_a_tune: bool,
 }
 
 /// What is served, and where its spans go.
@@ -104,7 +109,8 @@ impl Demo {
     /// # Errors
     /// Where a part does not start. What had started is stopped and removed again.
     pub(crate) async fn start(settings: DemoSettings) -> Result<Self, DemoError> {
-        let api = ApiSettings::from_environment().map_err(DemoError::Setting)?;
+        let usual = if settings.for_a_tune { FOR_A_TUNE } else { &[] };
+        let api = ApiSettings::from_environment(usual).map_err(DemoError::Setting)?;
         Self::start_with(settings, api).await
     }
 

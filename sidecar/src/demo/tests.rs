@@ -66,7 +66,7 @@ async fn start() -> Demo {
 
 /// The API's settings with a model that answers at once.
 fn quick() -> ApiSettings {
-    ApiSettings { llm_latency: Duration::from_millis(1), ..ApiSettings::from_environment().unwrap() }
+    ApiSettings { llm_latency: Duration::from_millis(1), ..ApiSettings::from_environment(&[]).unwrap() }
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use crate::plan::*;
 use std::time::Duration;
 
 /// Each plan of config/, by name.
-pub(super) const READY: [(&str, &str); 8] = [
+pub(super) const READY: [(&str, &str); 9] = [
     ("business-hours", include_str!("../../../config/business-hours.yaml")),
     ("gradual-growth", include_str!("../../../config/gradual-growth.yaml")),
     ("llm-load", include_str!("../../../config/llm-load.yaml")),
+    ("pool-tuning", include_str!("../../../config/pool-tuning.yaml")),
     ("product-launch", include_str!("../../../config/product-launch.yaml")),
     ("soak", include_str!("../../../config/soak.yaml")),
     ("spike", include_str!("../../../config/spike.yaml")),

@@ -37,11 +37,9 @@ async fn most_connections(plan: &Plan) -> Result<u64, String> {
             row.and_then(|row| row.try_get::<_, String>(0)).map_err(|error| chain(&error))
         };
         tokio::pin!(driver, answer);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut answer => break answer?,
-                () = &mut driver => return Err("the connection to the database broke".to_owned()),
-            }
+        let answer = tokio::select! {
+            answer = &mut answer => answer?,
+            () = &mut driver => return Err("the connection to the database broke".to_owned()),
         };
         answer.trim().parse().map_err(|_| format!("max_connections is {answer:?}"))
     };

@@ -126,10 +126,7 @@ impl Driver {
             Self::Exec { base, ready, within } => {
                 hook(base, setting, *within).await.map_err(|error| Failure::NotApplied(chain(&error)))?;
                 let Some(ready) = ready else { return Ok(()) };
-                ready.until(*within).await.map_err(|last| {
-                    tracing::info!(%setting, %last, "not ready");
-                    Failure::NotReady { within: *within }
-                })
+                ready.until(*within).await.map_err(|last| Failure::NotReady { within: *within, last })
             }
             Self::Http(http) => http.apply(setting, http.within).await.map_err(Failure::NotApplied),
             Self::Kubernetes(kubernetes) => {
@@ -196,9 +193,9 @@ impl Process {
             Ok(()) => service.has_ended().map_or(Ok(()), |how| Err(Failure::NotApplied(how))),
             Err(last) => {
                 let said = service.last_words();
-                tracing::info!(%setting, %last, %said, "not ready");
+                let last = if said.is_empty() { last } else { format!("{last}; it said: {said}") };
                 self.stop(SHORT_GRACE).await.map_err(Failure::NotApplied)?;
-                Err(Failure::NotReady { within: self.within })
+                Err(Failure::NotReady { within: self.within, last })
             }
         }
     }

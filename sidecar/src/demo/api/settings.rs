@@ -57,9 +57,12 @@ pub(crate) struct SettingError {
 // === impl ApiSettings ===
 
 impl ApiSettings {
-    /// Reads the process environment.
-    pub(in crate::demo) fn from_environment() -> Result<Self, SettingError> {
-        Self::read(|name| std::env::var(name).ok())
+    /// Reads the process environment; what it does not say, `usual` may.
+    pub(in crate::demo) fn from_environment(usual: &[(&str, &str)]) -> Result<Self, SettingError> {
+        Self::read(|name| {
+            let given = std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+            given.or_else(|| usual.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        })
     }
 
     fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
