@@ -23,8 +23,8 @@ demo-node: ## The same with a Node service in the sample API's place: examples/n
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
 
-test: ## Every test: units, documentation, architecture, end to end on a real Postgres and Redis
-	@scripts/ensure.sh rust cc postgres redis node
+test: ## Every test: units, documentation, architecture, end to end on a real Postgres, Redis, InfluxDB, Prometheus
+	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
 
@@ -32,6 +32,7 @@ soak: ## What takes the whole machine: a calm generator is valid, a starved one 
 	@scripts/ensure.sh rust cc postgres
 	PACECAR_SOAK_KILLS=$(or $(SOAK_KILLS),200) cargo test -p pacecar-sidecar --test e2e -- --nocapture --test-threads 1 kills::
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
+	cargo test -p pacecar --features engine --lib -- --ignored --nocapture tune::tests::statistics::soak
 
 e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
 	@scripts/ensure.sh rust cc

@@ -93,7 +93,9 @@ fn play(executor: Executor) -> Duration {
 
 fn idle_vus() -> impl MakeVu {
     service_fn(|_: VuId| {
-        let iterate = |_: Arrival| ready(Ok::<_, Infallible>(Finished { ended: Instant::now() }));
+        let iterate = |_: Arrival| {
+            ready(Ok::<_, Infallible>(Finished { ended: Instant::now(), held: Duration::ZERO, shed: false }))
+        };
         ready(Ok::<_, Infallible>(service_fn(iterate)))
     })
 }

@@ -221,7 +221,7 @@ fn joined() -> (u64, f64) {
                             records.push(iteration(scenario, span.trace, now));
                         }
                     }
-                    joiner.take(&measure::Batch { records, lost: 0 }, now);
+                    joiner.take(&measure::Batch { records, ..measure::Batch::default() }, now);
                 }
                 joiner.finish()
             });

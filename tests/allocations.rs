@@ -2,7 +2,8 @@
 //!
 //! The hot path allocates what a request cannot do without and nothing else; one more creeps in
 //! without anybody noticing, so it is counted here. A number that falls may be lowered; one that
-//! rises needs a reason. Of this thread only: the server of the last test has its own.
+//! rises needs a reason. Of this thread only: the server of one test has its own. And what the layers
+//! that an API embeds allocate for a real request: nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
@@ -12,6 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use pacecar::client::{ClientConfig, Shared};
 use pacecar::measure::{Arrival, Finished, LayoutBuilder, Recorder, RecorderHandle, Traffic, VuId};
+use pacecar::middleware::{InFlightLayer, SyntheticLayer, YieldLayer};
 use pacecar::plan::{self, Variables};
 use pacecar::semconv::RunId;
 use pacecar::workflow::{self, Environment, Program};
@@ -164,4 +166,36 @@ fn with_the_client_over_a_socket() {
     let client = Shared::new(ClientConfig::default()).worker().vu(traffic.clone());
     let count = allocations(&runtime(), &mut vu(&base, client, traffic));
     assert!(count <= SOCKET, "{count} allocations an iteration of three requests");
+}
+
+/// A customer's request, with a trace and baggage of somebody else's, through all layers.
+#[test]
+fn the_layers_allocate_nothing_for_a_real_request() {
+    let in_flight = InFlightLayer::new();
+    let counted = in_flight.in_flight();
+    let layers = tower::ServiceBuilder::new()
+        .layer(SyntheticLayer::new())
+        .layer(YieldLayer::new(counted.above(1)).or(counted.slower_than(std::time::Duration::ZERO)));
+    #[cfg(feature = "limit")]
+    let layers = layers.layer(pacecar::middleware::LimitLayer::per_second(std::num::NonZeroU32::MIN));
+    let service = layers.layer(in_flight).service(target());
+    let request = || {
+        let request = Request::get("/api/user/profile").header("authorization", "Bearer x");
+        let request = request.header("traceparent", "00-0123456789abcdef0000000000000007-00000000000000aa-01");
+        request.header("baggage", "userId=alice,serverNode=DF%2028").body(Full::<Bytes>::default()).unwrap()
+    };
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut count = || {
+        let request = request();
+        let before = COUNT.get();
+        let mut service = service.clone();
+        let _ = service.poll_ready(&mut context);
+        let mut answer = std::pin::pin!(service.call(request));
+        let std::task::Poll::Ready(answer) = answer.as_mut().poll(&mut context) else { panic!("it answers at once") };
+        drop(answer);
+        COUNT.get() - before
+    };
+    for _ in 0..10 {
+        assert_eq!(count(), 0);
+    }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod logging;
 mod output;
 mod progress;
+mod results;
 mod signals;
 
 use clap::Parser;
@@ -51,8 +52,8 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Canary(_) => Ok(not_yet("canary")),
         Command::Tune(args) => Ok(runtime()?.block_on(commands::tune::execute(args))),
         Command::Compare(_) => Ok(not_yet("compare")),
-        Command::Merge(_) => Ok(not_yet("merge")),
-        Command::Report(_) => Ok(not_yet("report")),
+        Command::Merge(args) => Ok(commands::merge::execute(&args)),
+        Command::Report(args) => Ok(commands::report::execute(&args)),
         Command::Status(args) => Ok(runtime()?.block_on(commands::steer::status(args))),
         Command::Pause(args) => Ok(runtime()?.block_on(commands::steer::pause(args))),
         Command::Resume(args) => Ok(runtime()?.block_on(commands::steer::resume(args))),
@@ -77,7 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn not_yet(command: &str) -> Exit {
     output::error(&format!(
-        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `tune`, `demo` and what steers a run work."
+        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `tune`, `demo`, `merge`, `report` and what steers a run work."
     ));
     Exit::InvalidPlan
 }

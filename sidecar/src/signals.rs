@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a terminal that closes: once is gently, twice is at once.
+//! Ctrl-C, SIGTERM and a terminal that closes: once is gently, twice is at once. And the kill switch.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -33,6 +33,34 @@ impl StopSignals {
                     None => std::future::pending().await,
                 }
             } => {}
+        }
+    }
+}
+
+/// Waits for the signals of the kill switch: SIGUSR1 is on, SIGUSR2 is off.
+pub(crate) struct KillSwitch {
+    on: Signal,
+    off: Signal,
+}
+
+// === impl KillSwitch ===
+
+impl KillSwitch {
+    /// Takes over the signals from here on: the process no longer dies of them.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the handler.
+    pub(crate) fn install() -> std::io::Result<Self> {
+        Ok(Self { on: signal(SignalKind::user_defined1())?, off: signal(SignalKind::user_defined2())? })
+    }
+
+    /// The next of them: whether it is on. Cancel safe.
+    pub(crate) async fn next(&mut self) -> bool {
+        tokio::select! {
+            // Of both at once the one that stops counts.
+            biased;
+            _ = self.on.recv() => true,
+            _ = self.off.recv() => false,
         }
     }
 }

@@ -3,8 +3,11 @@
 use super::lease;
 use super::name::{TableName, column};
 use super::predicate::Predicate;
+use super::redis::{self, RedisPlan};
 use super::sweep::Database;
-use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Keep, Ledger, Root, Severity, Span, Spanned, When};
+use crate::plan::{
+    Cleanup, CleanupPostgres, CleanupRedis, Diagnostics, Follow, Keep, Ledger, Root, Span, Spanned, When,
+};
 use crate::semconv::RunId;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -41,8 +44,19 @@ pub struct CleanupPlan {
     pub(super) settle: Duration,
     /// How long a lease is good for without being renewed.
     pub(super) lease: Duration,
+    /// How old a row must be to be swept while traffic runs.
+    pub(super) keep_for: Duration,
     /// The section it was compiled from, without its `url`: what the lease keeps.
     pub(super) section: CleanupPostgres,
+    /// The keys in Redis beside the rows: the lease holds them too.
+    pub(super) keys: Option<KeysPlan>,
+}
+
+/// Keys in Redis, and what they were compiled from.
+#[derive(Clone, Debug)]
+pub(super) struct KeysPlan {
+    pub(super) plan: RedisPlan,
+    pub(super) section: CleanupRedis,
 }
 
 /// One root.
@@ -89,15 +103,36 @@ impl CleanupPlan {
         self.lease
     }
 
+    /// How often, and from which age on, rows are swept while traffic runs; none where they are not.
+    #[must_use]
+    pub const fn while_traffic_runs(&self) -> Option<(Duration, Duration)> {
+        match self.when {
+            When::Every(every) => Some((every, self.keep_for)),
+            When::End | When::Never => None,
+        }
+    }
+
+    /// The keys in Redis beside the rows, but for what is left to others.
+    #[must_use]
+    pub fn keys_but(&self, left: &[lease::Left]) -> Option<RedisPlan> {
+        let kept = |number| !left.iter().any(|left| left.part == lease::Part::Keys(number));
+        self.keys.as_ref()?.plan.clone().only(kept)
+    }
+
+    /// The same without keys: they are not to be touched.
+    #[must_use]
+    pub fn without_keys(self) -> Self {
+        Self { keys: None, ..self }
+    }
+
     /// What counts as a run's data, as its lease keeps it.
     pub(super) fn claim(&self) -> serde_json::Value {
-        lease::claim(&self.section)
+        lease::claim(&self.section, self.keys.as_ref().map(|keys| &keys.section))
     }
 }
 
 /// Compiles the section for the run `run`. None where cleanup is off, or wrong.
 pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> Option<CleanupPlan> {
-    refuse_what_is_not_there_yet(section, diagnostics);
     let postgres = section.postgres.as_ref()?;
     let roots = compile_roots(&postgres.roots, run, diagnostics);
     let keep: Vec<_> = postgres.keep.iter().map(|keep| compile_keep(keep, run, diagnostics)).collect();
@@ -119,6 +154,12 @@ pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> 
         said.hint("roots: [ { table: users, where: \"email LIKE 'test-%'\" } ]");
         return None;
     }
+    warn_of_no_age(section, postgres, diagnostics);
+    let keys = section.redis.as_ref().and_then(|section| {
+        // What is wrong with it is told where it is compiled for itself.
+        let plan = redis::compile(section, run, &mut Diagnostics::new("cleanup.redis"))?;
+        Some(KeysPlan { plan, section: section.clone() })
+    });
     let expected_database = postgres.database.as_ref().map(|name| name.value.clone()).filter(|name| !name.is_empty());
     Some(CleanupPlan {
         run,
@@ -135,6 +176,8 @@ pub fn compile(section: &Cleanup, run: RunId, diagnostics: &mut Diagnostics) -> 
         max_rows_per_second: pace?,
         settle: section.settle.value,
         lease: section.lease.value,
+        keep_for: section.keep_for.value,
+        keys,
         section: CleanupPostgres { url: Spanned::nowhere(ELSEWHERE.to_owned()), ..postgres.clone() },
     })
 }
@@ -209,15 +252,21 @@ fn compile_pace(postgres: &CleanupPostgres, diagnostics: &mut Diagnostics) -> Op
     pace
 }
 
-/// Refuses what the format has and this version does not do, unless the reader of the plan already did.
-fn refuse_what_is_not_there_yet(section: &Cleanup, diagnostics: &mut Diagnostics) {
-    let mut refuse = |span: Span, what: &str| {
-        let told = diagnostics.sorted().iter().any(|item| item.severity == Severity::Error && item.span == span);
-        if !told {
-            diagnostics.not_yet(span, what);
-        }
-    };
-    if matches!(section.when.value, When::Every(_)) {
-        refuse(section.when.span, "cleanup.when: every");
+/// Says what a plan that wants rows to be swept while traffic runs, or kept for a while, will not get.
+fn warn_of_no_age(section: &Cleanup, postgres: &CleanupPostgres, diagnostics: &mut Diagnostics) {
+    let every = matches!(section.when.value, When::Every(_));
+    let known = postgres.ledger.value != Ledger::Off || postgres.roots.iter().any(|root| root.age.is_some());
+    if every && !known {
+        let span = if section.when.span == Span::NONE { postgres.span } else { section.when.span };
+        diagnostics
+            .warning(span, "nothing is swept while traffic runs: no root has an `age`, and there is no ledger")
+            .hint(
+                "name the column that says since when a row is there: age: created_at; without it all goes at the end",
+            );
+    }
+    if !every && !section.keep_for.value.is_zero() {
+        diagnostics
+            .warning(section.keep_for.span, "`keep_for` keeps nothing here: at the end all test data goes")
+            .hint("it says how old rows must be for `when: every …`, which sweeps while traffic runs");
     }
 }

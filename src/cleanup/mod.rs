@@ -7,8 +7,6 @@
 //! ledger prove to be test data too; what a real row refers to is taken out, and the rest is
 //! deleted in an order which foreign keys allow ([`Sweeper::sweep`]). What cannot be proven is
 //! reported, not deleted.
-//!
-//! Not there yet, and refused by [`compile`]: `when: every`.
 
 mod compile;
 pub mod journal;
@@ -21,14 +19,19 @@ pub mod redis;
 mod schema;
 mod scope;
 mod scoped;
+mod shelf;
 mod sweep;
 
 pub use compile::{CleanupPlan, RootPlan, compile};
-pub use lease::{Hold, Lease, LeaseKind, LeaseTerms, Left, Reaped, Takes, reap, sweep_everything, sweep_run};
+pub use lease::{
+    Aged, Fence, Hold, Lease, LeaseKind, LeaseTerms, Left, Part, Reaped, Takes, Term, reap, reclaim, sweep_aged,
+    sweep_everything, sweep_run,
+};
 pub use ledger::{Installed, Ledger, LedgerFacts, LedgerState, Uninstalled};
 pub use name::{NameError, TableName};
 pub use outcome::{Blocked, Blocker, CleanupOutcome, Note, Refusal, RefusalCause, RefusalKind, TableOutcome};
 pub use predicate::{Predicate, PredicateError};
 pub use scope::{LedgerScope, Scope};
 pub use scoped::{preflight, sweep};
+pub use shelf::{Shelf, Shelved};
 pub use sweep::{Preflight, Progress, Sweeper, TableShare};

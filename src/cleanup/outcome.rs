@@ -110,9 +110,9 @@ pub enum Note {
         /// Their ids.
         runs: Vec<String>,
     },
-    /// A root that another live run holds too: the last one out sweeps it.
+    /// A root, or a pattern of keys, that another live run holds too: the last one out sweeps it.
     Left {
-        /// The root's table.
+        /// The root's table, or the pattern.
         table: String,
         /// The other run.
         run: String,
@@ -269,6 +269,39 @@ pub enum RefusalCause {
         /// The run whose lease says so.
         run: String,
     },
+    /// The lease under which this was to be done is another's, or ran out.
+    #[error("the lease of run {run} was lost")]
+    LeaseLost {
+        /// The run.
+        run: String,
+    },
+    /// A killed run's keys are in a Redis that the plan does not name.
+    #[error("run {run} left keys in Redis, and this plan names no Redis")]
+    KeysElsewhere {
+        /// The run.
+        run: String,
+    },
+    /// A lease in a table that somebody else can write to, with another claim than the plan's own.
+    #[error("the lease of run {run} stands in a table of another user, and says something else than this plan")]
+    ClaimOfAnother {
+        /// The run.
+        run: String,
+    },
+    /// Records of a table that is not the ledger's owner's.
+    #[error("the owner of the ledger does not own {table}, so its records prove nothing there")]
+    LedgerOfAnother {
+        /// The table.
+        table: String,
+    },
+    /// A journal that somebody else can write to.
+    #[error("the journal of undo in this database is another user's")]
+    JournalOfAnother,
+    /// Something is still to be undone.
+    #[error("{lines} lines of the journal of undo are not settled")]
+    ToUndo {
+        /// How many.
+        lines: u64,
+    },
     /// What a lease says cannot be read.
     #[error("what the lease of run {run} counts as its data cannot be read")]
     Claim {
@@ -330,8 +363,14 @@ impl CleanupOutcome {
         self.tables.iter().map(|table| table.found).sum()
     }
 
-    /// Adds what another run's data came to.
-    pub(super) fn absorb(&mut self, other: Self) {
+    /// Whether it ended because the lease was lost.
+    #[must_use]
+    pub const fn lost_its_lease(&self) -> bool {
+        matches!(&self.refused, Some(Refusal { cause: RefusalCause::LeaseLost { .. }, .. }))
+    }
+
+    /// Adds what another sweep, or another run's data, came to.
+    pub fn absorb(&mut self, other: Self) {
         for table in other.tables {
             match self.tables.iter_mut().find(|known| known.name == table.name) {
                 Some(known) => {
@@ -397,6 +436,12 @@ impl Refusal {
             | Cause::ForeignSchema
             | Cause::MayNotCreate
             | Cause::BeingSwept { .. }
+            | Cause::LeaseLost { .. }
+            | Cause::KeysElsewhere { .. }
+            | Cause::ClaimOfAnother { .. }
+            | Cause::LedgerOfAnother { .. }
+            | Cause::JournalOfAnother
+            | Cause::ToUndo { .. }
             | Cause::Claim { .. }
             | Cause::CopiedLedger
             | Cause::NotOwner { .. }
@@ -449,6 +494,14 @@ impl Refusal {
                 "GRANT CREATE ON DATABASE, or let its owner: CREATE SCHEMA pacecar AUTHORIZATION the_user"
             }
             Cause::BeingSwept { .. } => "try again when that is done",
+            Cause::LeaseLost { .. } => "another may have finished it meanwhile; run `pacecar cleanup` to be sure",
+            Cause::KeysElsewhere { .. } => {
+                "give `cleanup.redis` the `url` that it had, then pacecar cleanup --expired PLAN"
+            }
+            Cause::ClaimOfAnother { .. } => "run this as that user, or `pacecar cleanup` with the plan of that run",
+            Cause::JournalOfAnother => "run this as that user",
+            Cause::ToUndo { .. } => "pacecar cleanup PLAN undoes it",
+            Cause::LedgerOfAnother { .. } => "install the ledger as the owner of the tables",
             Cause::Claim { .. } => "it was written by another version of pacecar: clean up with that one",
             Cause::CopiedLedger => "pacecar cleanup uninstall PLAN, then pacecar cleanup install PLAN",
             Cause::NotOwner { .. } => "connect as the owner of the tables",
@@ -497,8 +550,8 @@ impl fmt::Display for Blocked {
 
 impl From<Left> for Note {
     fn from(left: Left) -> Self {
-        let Left { table, run, plan, .. } = left;
-        Self::Left { table, run, plan }
+        let Left { name, run, plan, .. } = left;
+        Self::Left { table: name, run, plan }
     }
 }
 
@@ -516,7 +569,7 @@ impl fmt::Display for Note {
             Self::OfKilled { runs } => write!(f, "killed runs had left it: {}", runs.join(", ")),
             Self::Left { table, run, plan } => write!(
                 f,
-                "{table} is left to run {run} of {plan}, which is live and has the same root: the last one out sweeps"
+                "{table} is left to run {run} of {plan}, which is live and has it too: the last one out sweeps"
             ),
         }
     }

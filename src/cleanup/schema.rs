@@ -34,16 +34,16 @@ pub(super) async fn pass_gate(transaction: &Transaction<'_>) -> Result<(), Refus
 pub(super) async fn look(client: &impl tokio_postgres::GenericClient) -> Result<Standing, RefusalCause> {
     const SQL: &str = "
         SELECT coalesce(pg_catalog.obj_description(n.oid, 'pg_namespace') LIKE $1 || '%', false),
-            coalesce((SELECT pg_catalog.obj_description(c.oid, 'pg_class') LIKE $1 || '%' FROM pg_catalog.pg_class c
-                WHERE c.relnamespace = n.oid AND c.relname = 'lease'), false),
+            EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname IN ('lease', 'state')
+                AND pg_catalog.obj_description(c.oid, 'pg_class') LIKE $1 || '%'),
             pg_catalog.has_schema_privilege(n.oid, 'CREATE')
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid)
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace = n.oid)
         FROM pg_catalog.pg_namespace n WHERE n.nspname = 'pacecar'";
     let row = timed("look at the schema pacecar", client.query_opt(SQL, &[&MARK])).await?;
     let Some(row) = row else { return Ok(Standing::Absent) };
-    let (made, lease, empty): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
-    if made || lease || empty { Ok(Standing::Ours { made }) } else { Err(RefusalCause::ForeignSchema) }
+    let (made, tables, empty): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    if made || tables || empty { Ok(Standing::Ours { made }) } else { Err(RefusalCause::ForeignSchema) }
 }
 
 /// Makes the schema where there is none. The caller has the gate.
@@ -60,4 +60,19 @@ pub(super) async fn ensure(transaction: &Transaction<'_>) -> Result<(), RefusalC
     }
     let sql = format!("CREATE SCHEMA pacecar; COMMENT ON SCHEMA pacecar IS '{MARK}'");
     timed("make the schema pacecar", transaction.batch_execute(&sql)).await
+}
+
+/// Whether nobody wrote into a table of the schema who could not do everything himself: it is ours, a superuser's or the
+/// database owner's. What others wrote there lets us do no more than our own plan says.
+pub(super) async fn is_of_the_trusted(
+    client: &impl tokio_postgres::GenericClient,
+    table: &str,
+) -> Result<bool, RefusalCause> {
+    const SQL: &str = "
+        SELECT r.rolsuper OR r.rolname = CURRENT_USER OR r.oid = d.datdba
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles r ON r.oid = c.relowner
+        JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database()
+        WHERE c.oid = pg_catalog.to_regclass($1)";
+    let row = timed("look whose a table is", client.query_opt(SQL, &[&table])).await?;
+    Ok(row.is_some_and(|row| row.get(0)))
 }

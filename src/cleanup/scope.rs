@@ -4,6 +4,7 @@
 //! which of it goes *now*; the rest stays, is in nobody's way, and is not counted as left.
 
 use super::compile::CleanupPlan;
+use super::lease::Term;
 use crate::semconv::RunId;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Scope {
     /// Only rows whose age is known to be above this, by a root's `age` or the ledger's time, and
     /// what refers to them. None: of any age.
     pub older_than: Option<Duration>,
+    /// Under whose lease is looked: one that does not hold any more ends the sweep. None: under nobody's.
+    pub under: Option<Term>,
 }
 
 /// Runs by their records.
@@ -38,7 +41,7 @@ impl Scope {
     /// All that is test data, whoever made it.
     #[must_use]
     pub const fn all() -> Self {
-        Self { left_alone: Vec::new(), ledger: LedgerScope::All, older_than: None }
+        Self { left_alone: Vec::new(), ledger: LedgerScope::All, older_than: None, under: None }
     }
 
     /// What the ledger has of the plan's run, and roots with `{{ run }}`: what `--run ID` takes.
@@ -46,7 +49,7 @@ impl Scope {
     pub fn of_run(plan: &CleanupPlan) -> Self {
         let shared = plan.roots.iter().enumerate().filter(|(_, root)| !root.predicate.is_per_run());
         let left_alone = shared.map(|(number, _)| number).collect();
-        Self { left_alone, ledger: LedgerScope::Runs(vec![plan.run]), older_than: None }
+        Self { left_alone, ledger: LedgerScope::Runs(vec![plan.run]), older_than: None, under: None }
     }
 }
 

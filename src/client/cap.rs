@@ -8,6 +8,8 @@
 
 use super::Request;
 use super::progress::Progress;
+use crate::measure::{Gate, RequestContext};
+use crate::semconv::TraceId;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -39,11 +41,12 @@ pub(crate) struct Line {
     turn: Arc<Semaphore>,
 }
 
-/// Lets requests through no faster than the cap.
+/// Lets requests through no faster than the cap, and none while the gate is closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Capped<S> {
     inner: S,
     line: Option<Line>,
+    gate: Option<Gate>,
     progress: Progress,
 }
 
@@ -117,12 +120,46 @@ async fn until(slot: Instant, turn: OwnedSemaphorePermit) {
     drop(turn);
 }
 
+/// Waits for a slot that is had while the gate is open (or lets this trace through).
+async fn pass(
+    gate: Gate,
+    line: Option<Line>,
+    mut slot: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    trace: Option<TraceId>,
+    progress: Progress,
+) {
+    loop {
+        if let Some(slot) = slot.take() {
+            slot.await;
+            if gate.admits(trace) {
+                return;
+            }
+        }
+        let closed = Instant::now();
+        gate.pass(trace).await;
+        progress.held_by_guard(closed.elapsed());
+        match line.as_ref().and_then(Line::join) {
+            Some(next) => slot = Some(next),
+            None => return,
+        }
+    }
+}
+
 // === impl Capped ===
 
 impl<S> Capped<S> {
-    /// Wraps `inner`; without a line nothing waits.
-    pub(crate) fn new(inner: S, line: Option<Line>, progress: Progress) -> Self {
-        Self { inner, line, progress }
+    /// Wraps `inner`; without a line and a gate nothing waits.
+    pub(crate) fn new(inner: S, line: Option<Line>, gate: Option<Gate>, progress: Progress) -> Self {
+        Self { inner, line, gate, progress }
+    }
+
+    /// The wait for gate and slot, or `None` where the request may leave now.
+    fn wait(&self, request: &Request) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let Some(gate) = &self.gate else { return self.line.as_ref().and_then(Line::join) };
+        let trace = |request: &Request| request.extensions().get::<RequestContext>().map(|context| context.trace);
+        let slot = if gate.is_open() { Some(self.line.as_ref().and_then(Line::join)?) } else { None };
+        let (gate, line, progress) = (gate.clone(), self.line.clone(), self.progress.clone());
+        Some(Box::pin(pass(gate, line, slot, trace(request), progress)))
     }
 }
 
@@ -137,7 +174,7 @@ impl<S: Service<Request> + Clone> Service<Request> for Capped<S> {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let progress = self.progress.clone();
-        match self.line.as_ref().and_then(Line::join) {
+        match self.wait(&request) {
             None => {
                 Waiting { service: None, request: None, progress, wait: None, call: Some(self.inner.call(request)) }
             }
@@ -191,7 +228,7 @@ mod tests {
         let line = Line::new(Arc::new(Cap::new(period)));
         let local = tokio::task::LocalSet::new();
         for _ in 0..vus {
-            let mut service = Capped::new(inner.clone(), Some(line.clone()), Progress::default());
+            let mut service = Capped::new(inner.clone(), Some(line.clone()), None, Progress::default());
             local.spawn_local(async move {
                 loop {
                     service.call(Request::default()).await.unwrap();
@@ -227,6 +264,37 @@ mod tests {
         assert_eq!(cap.take(now), None);
         let second = cap.take(now).unwrap();
         assert_eq!(second - now, Duration::from_millis(100) - LATENESS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_gate_lets_nobody_through_and_afterwards_the_cap_is_kept() {
+        let (gate, count) = (Gate::new(), Rc::new(Cell::new(0_u64)));
+        let counter = Rc::clone(&count);
+        let inner = tower::service_fn(move |_: Request| {
+            counter.set(counter.get() + 1);
+            std::future::ready(Ok::<_, Infallible>(()))
+        });
+        let line = Line::new(Arc::new(Cap::new(Duration::from_millis(100))));
+        let local = tokio::task::LocalSet::new();
+        let progress: Vec<_> = (0..50).map(|_| Progress::default()).collect();
+        for progress in &progress {
+            let mut service = Capped::new(inner.clone(), Some(line.clone()), Some(gate.clone()), progress.clone());
+            local.spawn_local(async move {
+                loop {
+                    service.call(Request::default()).await.unwrap();
+                }
+            });
+        }
+        local.run_until(tokio::time::sleep(Duration::from_millis(950))).await;
+        assert_eq!(count.get(), 10);
+        gate.close(Instant::now());
+        local.run_until(tokio::time::sleep(Duration::from_secs(60))).await;
+        assert_eq!(count.get(), 10, "not even those that had a slot");
+        gate.open();
+        local.run_until(tokio::time::sleep(Duration::from_millis(950))).await;
+        assert!((9..=11).contains(&(count.get() - 10)), "{}", count.get());
+        let held = progress.iter().map(|progress| progress.answered(Default::default(), None).held);
+        assert!(held.max().unwrap() > Duration::from_secs(58), "what is not the request's own time is known");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,10 +1,12 @@
 //! What the client does, from the plan and the flags over it.
 
-use super::HostFilter;
+use super::{HostFilter, Proving};
+use crate::measure::Gate;
 use crate::plan::{Diagnostics, HttpVersion, Plan, Rate, Span};
-use crate::semconv::{self, Sampling};
-use http::HeaderValue;
+use crate::semconv::{self, Sampling, Secret};
+use http::{HeaderValue, Uri};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most bytes of a body, decoded, that are read.
@@ -29,13 +31,22 @@ pub struct ClientConfig {
     pub period: Option<Duration>,
     /// Where requests may go; none: anywhere.
     pub hosts: Option<HostFilter>,
+    /// What holds requests back while it is closed; none: nothing.
+    pub gate: Option<Gate>,
+    /// Who hears that the target asks to be left alone for a time.
+    pub back_off: Option<BackOff>,
     /// Which traces bear the flag of one that is recorded.
     pub sampling: Sampling,
     /// Whether `traceparent` has the random flag of W3C Trace Context level 2.
     pub random_flag: bool,
     /// The most bytes of a body, decoded, that are read.
     pub max_body: u64,
+    /// Who proves to whom that he knows the shared secret; none: nobody.
+    pub proving: Option<Proving>,
 }
+
+/// Hears that the target asks to be left alone for a time: `Retry-After` on 429 or 503.
+pub type BackOff = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// What flags say over the plan. The default says nothing.
 #[derive(Clone, Default)]
@@ -52,6 +63,8 @@ pub struct Overrides {
     pub no_connection_reuse: bool,
     /// The guard's `hosts`.
     pub hosts: Option<HostFilter>,
+    /// `PACECAR_SECRET`; an empty one is none.
+    pub secret: Option<String>,
 }
 
 /// What the client does in a run of this plan. Problems are recorded, and a default stands in.
@@ -94,10 +107,31 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
         user_agent,
         period: max_rate.max(rps),
         hosts: overrides.hosts.clone(),
+        gate: None,
+        back_off: None,
         sampling: traces.map_or(Sampling::ALL, |traces| Sampling::ratio(traces.sample.value)),
         random_flag: traces.is_some_and(|traces| traces.random_flag),
         max_body: DEFAULT_MAX_BODY,
+        proving: proving(plan, overrides, diagnostics),
     }
+}
+
+/// Who proves what to whom. Without a `base_url` nobody knows whom the secret is shared with.
+fn proving(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics) -> Option<Proving> {
+    let text = overrides.secret.as_deref().filter(|secret| !secret.is_empty())?;
+    let secret = Secret::new(text)
+        .map_err(|error| {
+            let told = diagnostics.error(Span::NONE, format!("{}: {error}", semconv::SECRET));
+            told.hint("for example the output of `openssl rand -hex 32`");
+        })
+        .ok()?;
+    let home =
+        plan.base_url.as_ref().and_then(|base| base.value.parse::<Uri>().ok()).filter(|base| base.host().is_some());
+    if home.is_none() {
+        let told = diagnostics.warning(Span::NONE, format!("{} is set and proves nothing", semconv::SECRET));
+        told.hint("give the plan a `base_url`: proofs go there and nowhere else");
+    }
+    home.map(|home| Proving { secret, home })
 }
 
 /// The time between two events of a rate; none where the rate is none.
@@ -120,9 +154,12 @@ impl Default for ClientConfig {
             user_agent: HeaderValue::from_static(semconv::USER_AGENT),
             period: None,
             hosts: None,
+            gate: None,
+            back_off: None,
             sampling: Sampling::ALL,
             random_flag: false,
             max_body: DEFAULT_MAX_BODY,
+            proving: None,
         }
     }
 }
@@ -138,9 +175,11 @@ impl fmt::Debug for ClientConfig {
             .field("user_agent", &self.user_agent)
             .field("period", &self.period)
             .field("hosts", &self.hosts.is_some())
+            .field("gate", &self.gate.is_some())
             .field("sampling", &self.sampling)
             .field("random_flag", &self.random_flag)
             .field("max_body", &self.max_body)
+            .field("proving", &self.proving.is_some())
             .finish()
     }
 }

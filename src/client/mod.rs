@@ -9,6 +9,7 @@
 //! carry a [`crate::measure::Exchange`], or a [`Failure`]. Proxy variables of the environment
 //! are ignored: a measurement through a proxy measures the proxy.
 
+mod back_off;
 mod cap;
 mod classify;
 mod config;
@@ -17,6 +18,7 @@ mod cookies;
 mod decompression;
 mod in_process;
 mod progress;
+mod proof;
 mod redirect;
 mod shared;
 mod tag;
@@ -26,12 +28,14 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ClientConfig, DEFAULT_MAX_BODY, Overrides, compile};
+pub use config::{BackOff, ClientConfig, DEFAULT_MAX_BODY, Overrides, compile};
 pub use connection::ConnectionBody;
 pub use in_process::ForeignBody;
+pub use proof::Proving;
 pub use shared::{Shared, WorkerClient};
 
 use crate::measure::Failure;
+use back_off::BackingOff;
 use bytes::Bytes;
 use cap::{Capped, Line};
 use cookies::Cookies;
@@ -40,6 +44,7 @@ use http::Uri;
 use http_body::Body;
 use http_body_util::Full;
 use progress::Progress;
+use proof::Proof;
 use redirect::Redirect;
 use std::sync::Arc;
 use tag::Tag;
@@ -74,14 +79,19 @@ where
     let service = Decompression::new(inner, config.max_body);
     // Below the redirect: a hop sets and gets cookies as any request, by the jar's rules for its host.
     let service = Cookies::new(service, progress.clone());
-    // Below the redirect: a hop is a request that the target has to bear, so it pays as one.
-    let service = Capped::new(service, line, progress.clone());
+    // Below the redirect, as the cap: whichever hop is told to come later, none comes before that.
+    let service = BackingOff::new(service, config.back_off.clone());
+    // Below the redirect: a hop is a request that the target has to bear, so it pays as one, and none leaves while the
+    // guard holds the traffic.
+    let service = Capped::new(service, line, config.gate.clone(), progress.clone());
     // Below timeout and trace: all hops share one time and one span.
     let service = Redirect::new(service, config.redirects, config.hosts.clone(), progress.clone());
-    // Around all that takes time. What the cap makes wait is taken off again: it is the plan's wish.
+    // Around all that takes time. What cap and guard make wait is taken off again: it is the plan's wish.
     let service = Timeout::new(service, config.timeout, progress);
     // Above the redirect: written once, carried by each hop.
     let service = TraceContext::new(service, config.sampling, config.random_flag);
+    // Above the redirect: made once for all hops that stay with the target, and lost by those that leave.
+    let service = Proof::new(service, config.proving.clone());
     // Outermost: says who asks, of which the plan may think otherwise.
     Tag::new(service, config.user_agent.clone())
 }

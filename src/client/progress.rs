@@ -32,9 +32,9 @@ struct Record {
     /// The phases that are over, and the hops that were followed.
     exchange: Exchange,
     phase: Phase,
-    /// How long the cap made the request wait: time that its timeout does not count.
+    /// How long cap and guard made the request wait: time that its timeout does not count.
     excused: Duration,
-    /// Since when the cap makes it wait.
+    /// Since when they make it wait.
     held: Option<Instant>,
 }
 
@@ -146,7 +146,15 @@ impl Progress {
         record.phase = Phase::Idle;
         let known = &record.exchange;
         // The hops stay behind: the redirect takes them once, with the last answer.
-        Exchange { timings: known.timings, head_at: known.head_at, proto, tls, stale: known.stale, hops: Vec::new() }
+        Exchange {
+            timings: known.timings,
+            head_at: known.head_at,
+            proto,
+            tls,
+            stale: known.stale,
+            held: known.held,
+            hops: Vec::new(),
+        }
     }
 
     /// A redirect was followed.
@@ -154,6 +162,7 @@ impl Progress {
         let record = &mut *self.0.record.borrow_mut();
         record.exchange.hops.push(hop);
         record.exchange.timings = Default::default();
+        record.exchange.held = Duration::ZERO;
         record.exchange.head_at = None;
     }
 
@@ -162,12 +171,17 @@ impl Progress {
         std::mem::take(&mut self.0.record.borrow_mut().exchange.hops)
     }
 
-    /// The cap makes the request wait from now on.
+    /// The guard held the request, or the hop, for so long.
+    pub(crate) fn held_by_guard(&self, time: Duration) {
+        self.0.record.borrow_mut().exchange.held += time;
+    }
+
+    /// Cap or guard make the request wait from now on.
     pub(crate) fn hold(&self, now: Instant) {
         self.0.record.borrow_mut().held = Some(now);
     }
 
-    /// The cap lets it go.
+    /// They let it go.
     pub(crate) fn release(&self, now: Instant) {
         let record = &mut *self.0.record.borrow_mut();
         if let Some(since) = record.held.take() {
@@ -175,7 +189,7 @@ impl Progress {
         }
     }
 
-    /// How long the cap made it wait, or none while it still does.
+    /// How long they made it wait, or none while they still do.
     pub(crate) fn excused(&self) -> Option<Duration> {
         let record = self.0.record.borrow();
         if record.held.is_some() { None } else { Some(record.excused) }

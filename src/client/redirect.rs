@@ -27,7 +27,8 @@ use tower::Service;
 const MAX_DRAIN: u64 = 64 * 1024;
 
 /// What says to whom the request belongs: it does not leave the origin.
-const CREDENTIALS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+const CREDENTIALS: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, super::proof::PROOF];
 
 /// What describes a body: it goes when the body goes.
 const ABOUT_THE_BODY: [HeaderName; 6] = [
@@ -231,6 +232,7 @@ impl Turn {
             status: self.status.as_u16(),
             timings,
             due: due.unwrap_or(ended),
+            held: known.held,
             ended,
             proto: known.proto,
             tls: known.tls,
@@ -283,7 +285,7 @@ fn target(from: &Uri, location: &[u8]) -> Option<(Uri, bool)> {
 }
 
 /// Whether two URLs have the same scheme, host and port.
-fn same_origin(one: &Uri, other: &Uri) -> bool {
+pub(super) fn same_origin(one: &Uri, other: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
     one.scheme() == other.scheme()
         && port(one) == port(other)

@@ -8,7 +8,8 @@ use crate::semconv::TraceId;
 use std::collections::BTreeMap;
 
 /// A slice of a latency distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BandName {
     /// From p(45) to p(55).
     P50,
@@ -19,7 +20,7 @@ pub enum BandName {
 }
 
 /// What the requests of a band waited for, as means.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Band {
     /// Which.
     pub band: BandName,
@@ -34,19 +35,22 @@ pub struct Band {
 }
 
 /// The latencies of all steps.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub(crate) struct Bands {
     steps: Vec<Step>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 struct Step {
     name: String,
     buckets: BTreeMap<u16, Bucket>,
     requests: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 struct Bucket {
     /// All requests, attributed or not: percentiles are of all of them.
     requests: u64,
@@ -128,6 +132,24 @@ impl Bands {
         }
         bucket.exemplars[usize::from(bucket.joined % 2 == 1)] = Some(trace);
         bucket.joined += 1;
+    }
+
+    /// Adds what another worker joined.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for theirs in &other.steps {
+            let at = self.step(&theirs.name);
+            let Some(step) = self.steps.get_mut(at) else { continue };
+            step.requests += theirs.requests;
+            for (bucket, more) in &theirs.buckets {
+                let bucket = step.buckets.entry(*bucket).or_default();
+                bucket.requests += more.requests;
+                bucket.joined += more.joined;
+                bucket.sums.iter_mut().zip(more.sums).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+                for (known, other) in bucket.exemplars.iter_mut().zip(more.exemplars) {
+                    *known = known.or(other);
+                }
+            }
+        }
     }
 
     /// The bands of all steps that have something attributed in them.

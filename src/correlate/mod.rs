@@ -17,6 +17,10 @@ pub use forward::{
     Collector, CollectorError, Forward, ForwardStats, Forwarder, Lookup, OwnSpan, OwnSpans, OwnValue, Prepared,
     Protocol, Tally,
 };
+pub(crate) use forward::{
+    Kind, Part as ForwardPart, Trust, Wire, WireError, attribute, authority, basic, nanoseconds, resource, scope,
+    trusting,
+};
 pub use intake::{Intake, MetricPoint, MetricValue, ServerSpan, SpanKind};
 pub use join::{AttributionReport, JoinConfig, JoinCounts, Joiner, local};
 pub use own_spans::Narrator;

@@ -33,9 +33,17 @@ struct Told {
 // === impl Narrator ===
 
 impl Narrator {
-    /// Tells of the requests of a run with this layout. What is sampled out is not told.
+    /// Tells of the requests of a run with this layout. What is sampled out is not told. `resource` as in
+    /// [`OwnSpans::new`].
     #[must_use]
-    pub fn new(run: RunId, layout: &Layout, sampling: Sampling, clock: WallClock, forward: Forward) -> Self {
+    pub fn new(
+        run: RunId,
+        layout: &Layout,
+        sampling: Sampling,
+        clock: WallClock,
+        resource: &[(&str, OwnValue<'_>)],
+        forward: Forward,
+    ) -> Self {
         let scenario_of = |at: usize| layout.scenarios().get(at).map_or("", |scenario| scenario.name.as_str());
         let sites = layout.sites().iter().map(|site| {
             let tags = &site.tags;
@@ -56,7 +64,7 @@ impl Narrator {
         Self {
             sites: sites.collect(),
             scenarios: scenarios.collect(),
-            spans: OwnSpans::new(run, &[], forward),
+            spans: OwnSpans::new(run, resource, forward),
             sampling,
             clock,
             began: None,

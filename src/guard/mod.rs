@@ -1,14 +1,21 @@
-//! What refuses to start: an environment, a host, or a rate that the plan does not allow.
+//! What refuses to start: an environment, a host, or a rate that the plan does not allow; and what
+//! makes a running pacecar yield.
 //!
 //! The guard is an allowlist and is judged twice. [`Guard::admit`] looks at the plan before
 //! anything is sent, as far as hosts are known then; [`Guard::host_filter`] looks at every
 //! request when it is sent, because templates, captures and redirects can lead anywhere.
-//! Budget, `pause_when` and the kill switch come with the canary.
+//! [`Breaker`] decides when conditions pause the traffic. Who holds it, and how, is the run's.
 
+mod breaker;
+mod condition;
 mod hosts;
 mod rate;
+mod window;
 
+pub use breaker::{Breaker, Move};
+pub use condition::{Condition, compile_conditions};
 pub use hosts::{HostFilter, HostPattern, HostPatternError};
+pub use window::{Slice, Window};
 
 use crate::plan::{Diagnostics, Plan, Rate, Span, Spanned, Step, Text};
 use std::sync::Arc;

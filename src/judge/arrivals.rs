@@ -13,6 +13,7 @@ use super::fidelity::MOST_LAG;
 use crate::measure::Start;
 use crate::stats::exponential::from_erlang;
 use crate::stats::{ExponentialFit, Spacing, exponential, quantile, spacing_around};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The arrivals of one scenario, and what they should have been.
@@ -32,7 +33,8 @@ pub struct ArrivalsInput<'a> {
 }
 
 /// How arrivals are to be spaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     /// Evenly.
     Constant,
@@ -41,7 +43,7 @@ pub enum Wanted {
 }
 
 /// What the arrivals of one scenario were like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Arrivals {
     /// The scenario.
     pub scenario: String,
@@ -54,11 +56,13 @@ pub struct Arrivals {
 }
 
 /// How arrivals were spaced.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Found {
     /// Evenly was wanted: how far the gaps were from what they should have been.
     Even {
         /// 95 % of the gaps were off by no more.
+        #[serde(rename = "within_ms", with = "crate::measure::plain::ms")]
         within: Duration,
         /// How many were off by more than a quarter, and by more than a clock.
         spacing: Spacing,
@@ -66,7 +70,7 @@ pub enum Found {
     /// A Poisson process was wanted: the fit.
     Exponential(ExponentialFit),
     /// There was too little to say, and why.
-    Unknown(&'static str),
+    Unknown(Cow<'static, str>),
 }
 
 /// With fewer gaps nothing is said.
@@ -85,13 +89,13 @@ const NO_FIT: f64 = 10.0;
 /// … and one start in twenty was moved by more than half of what lag may be.
 const MOVED: Duration = Duration::from_millis(MOST_LAG.as_millis() as u64 / 2);
 
-const TOO_FEW: Found = Found::Unknown("too few arrivals");
+const TOO_FEW: Found = Found::Unknown(Cow::Borrowed("too few arrivals"));
 
 /// Judges the arrivals of one scenario.
 #[must_use]
 pub fn arrivals(input: &ArrivalsInput<'_>) -> Arrivals {
     let found = if input.dropped > MOST_DROPPED {
-        Found::Unknown("iterations were dropped")
+        Found::Unknown(Cow::Borrowed("iterations were dropped"))
     } else {
         match input.wanted {
             Wanted::Constant => even(input.starts),

@@ -26,12 +26,12 @@ use std::time::Duration;
 /// The question, compiled.
 #[derive(Clone, Debug)]
 pub struct BreakingPoint {
-    figure: Figure,
-    terms: Terms,
+    pub(super) figure: Figure,
+    pub(super) terms: Terms,
 }
 
 /// The bounds, and how the load is meant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Terms {
     /// Above this the figure is out of bounds, in the metric's unit.
     pub limit: f64,
@@ -40,11 +40,12 @@ pub struct Terms {
     /// Whether the load is a rate of arrivals, whatever the target does; else it is VUs.
     pub open: bool,
     /// When the plan stops asking for load.
+    #[serde(rename = "load_ends_ms", with = "crate::measure::plain::ms")]
     pub load_ends: Duration,
 }
 
 /// A load.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Load {
     /// Iterations that were due per second.
     pub rate: f64,
@@ -53,7 +54,8 @@ pub struct Load {
 }
 
 /// What the target does past its breaking point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pattern {
     /// It did not reach one.
     None,
@@ -66,7 +68,7 @@ pub enum Pattern {
 }
 
 /// What it came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct BreakingPointReport {
     /// Whether it holds, or breaks gracefully.
     pub verdict: JudgeVerdict,
@@ -85,11 +87,12 @@ pub struct BreakingPointReport {
 }
 
 /// The Universal Scalability Law, fitted over the run: good answers per second by VUs at work.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scaling {
     /// Its figures.
     pub law: Scalability,
     /// Where its peak lies, with 95 % confidence: in VUs. Above without end where a peak need not be.
+    #[serde(with = "crate::measure::plain::interval_option")]
     pub peak: Option<Interval>,
 }
 

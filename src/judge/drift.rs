@@ -16,14 +16,15 @@ use std::time::Duration;
 /// The question, compiled.
 #[derive(Clone, Debug)]
 pub struct Drift {
-    figure: Figure,
-    terms: Terms,
+    pub(super) figure: Figure,
+    pub(super) terms: Terms,
 }
 
 /// What may rise by how much, and over which part of the run it is asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Terms {
     /// The longest time for which the plan holds the load.
+    #[serde(rename = "held_ms", with = "crate::measure::plain::part")]
     pub held: Part,
     /// The share by which it may rise in an hour.
     pub per_hour: f64,
@@ -32,7 +33,7 @@ pub struct Terms {
 }
 
 /// What it came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct DriftReport {
     /// Whether it is stable.
     pub verdict: JudgeVerdict,
@@ -41,6 +42,7 @@ pub struct DriftReport {
     /// By which share of where it began it rises in an hour. None where nobody can say.
     pub per_hour: Option<f64>,
     /// Where that lies, with 95 % confidence.
+    #[serde(with = "crate::measure::plain::interval_option")]
     pub interval: Option<Interval>,
     /// What that says, in one sentence.
     pub sentence: String,

@@ -22,7 +22,8 @@ pub const LEAST_STARVED: Duration = Duration::from_secs(1);
 pub const BUSY: f64 = 0.9;
 
 /// What is known of the generator when a run is over.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct FidelityInput {
     /// Iterations that were due while the run lived: in an open model by its schedule, up to where it ended or was
     /// stopped and without what a pause took away; in a closed model those that started.
@@ -50,28 +51,34 @@ pub struct FidelityInput {
     /// The most memory it had.
     pub max_rss_bytes: u64,
     /// For how long its control group was denied the CPU.
+    #[serde(rename = "throttled_ms", with = "crate::measure::plain::ms")]
     pub throttled: Duration,
     /// What it was and had while the load lasted.
     pub generator: Generator,
 }
 
 /// The generator while the load lasted.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Generator {
     /// How long that was.
+    #[serde(rename = "lasted_ms", with = "crate::measure::plain::ms")]
     pub lasted: Duration,
     /// CPU time of this process in that time.
+    #[serde(rename = "cpu_ms", with = "crate::measure::plain::ms")]
     pub cpu: Duration,
     /// How many cores it could use: no more than it has workers.
     pub cores: f64,
     /// How long a worker was ready to run and did not, on average over the workers.
+    #[serde(rename = "starved_ms", with = "crate::measure::plain::ms")]
     pub starved: Duration,
     /// Whether it had a rate to keep: an open model.
     pub open: bool,
 }
 
 /// A distribution of lag, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Lag {
     /// The median.
     pub med: f64,
@@ -82,7 +89,8 @@ pub struct Lag {
 }
 
 /// Whether the figures may be believed, and on what that rests.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Fidelity {
     /// Whether the generator kept its schedule.
     pub valid: bool,

@@ -9,6 +9,7 @@ pub mod figure;
 pub mod profile;
 pub mod recovery;
 mod remedy;
+mod saved;
 pub mod stationarity;
 
 pub use arrivals::{Arrivals, ArrivalsInput, Wanted, arrivals};
@@ -18,6 +19,7 @@ pub use drift::{Drift, DriftReport};
 pub use fidelity::{Fidelity, FidelityInput, Generator};
 pub use profile::Profile;
 pub use recovery::{Recovery, RecoveryReport};
+pub use saved::SavedJudges;
 pub use stationarity::{Stationarity, StationarityReport};
 
 use crate::measure::{LayoutBuilder, Totals};
@@ -33,7 +35,8 @@ pub struct Judges {
 }
 
 /// What the judges of a run came to; absent where the plan asks nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct JudgeReport {
     /// Whether, and how fast, the target recovered.
     pub recovery: Option<RecoveryReport>,
@@ -44,7 +47,8 @@ pub struct JudgeReport {
 }
 
 /// What one judge came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JudgeVerdict {
     /// What it asks for was shown.
     Pass,

@@ -17,33 +17,38 @@ use std::time::Duration;
 /// The question, compiled.
 #[derive(Clone, Debug)]
 pub struct Recovery {
-    figure: Figure,
-    terms: Terms,
+    pub(super) figure: Figure,
+    pub(super) terms: Terms,
 }
 
 /// What is compared, and how near it must come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Terms {
     /// The calm before the spike.
+    #[serde(rename = "before_ms", with = "crate::measure::plain::part")]
     pub before: Part,
     /// When the spike is over.
+    #[serde(rename = "after_ms", with = "crate::measure::plain::ms")]
     pub after: Duration,
     /// Until when it is looked at: the end, or the load's next rise.
+    #[serde(rename = "until_ms", with = "crate::measure::plain::ms")]
     pub until: Duration,
     /// How soon it must be back.
+    #[serde(rename = "within_ms", with = "crate::measure::plain::ms")]
     pub within: Duration,
     /// How far above the calm still counts as back.
     pub factor: f64,
 }
 
 /// What it came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RecoveryReport {
     /// Whether it recovered in time.
     pub verdict: JudgeVerdict,
     /// Whether that is what was seen; else there was too little to see, which fails.
     pub judged: bool,
     /// How long after the spike it was back, to a bin of the timeline. None where it never was, or nobody can say.
+    #[serde(rename = "recovered_after_ms", with = "crate::measure::plain::ms_option")]
     pub recovered_after: Option<Duration>,
     /// The figure before. None where there were too few values.
     pub before: Option<f64>,

@@ -24,21 +24,24 @@ struct Prepared {
 }
 
 /// What it came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StationarityReport {
     /// Whether it was stationary.
     pub stationary: bool,
     /// The part of the run that was looked at.
+    #[serde(rename = "held_ms", with = "crate::measure::plain::part")]
     pub held: Part,
     /// By which share of its level the mean response time changed over that part.
     pub change: f64,
     /// Where that lies, with 95 % confidence.
+    #[serde(with = "crate::measure::plain::interval")]
     pub interval: Interval,
     /// By which share of the level the beginning differed from the second half.
     pub beginning: f64,
     /// How likely so great a difference is in a stationary run.
     pub p_value: f64,
     /// From when on it had settled, from the run's start. None where it had from the beginning, or never did.
+    #[serde(rename = "settled_ms", with = "crate::measure::plain::ms_option")]
     pub settled: Option<Duration>,
 }
 
@@ -61,7 +64,17 @@ impl Stationarity {
     #[must_use]
     pub fn prepare(scenarios: &[Scenario], layout: &mut LayoutBuilder) -> Self {
         let held = Profile::of(scenarios).and_then(|profile| profile.longest_hold());
+        Self::over(held, layout)
+    }
+
+    /// Prepares what is looked at over the part in which the load was held.
+    pub(super) fn over(held: Option<Part>, layout: &mut LayoutBuilder) -> Self {
         Self(held.map(|held| Prepared { held, response_time: layout.timeline(METRIC, &Selector::default()) }))
+    }
+
+    /// The part in which the plan holds the load.
+    pub(super) fn held(&self) -> Option<Part> {
+        self.0.as_ref().map(|prepared| prepared.held.clone())
     }
 
     /// Judges a run whose load ended at `end`. None where too little was seen.

@@ -1,11 +1,18 @@
-//! What an operator changes while the load runs: pause and resume of everything, and the VUs of an
+//! What is changed while the load runs: pause and resume of everything, and the VUs of an
 //! externally-controlled scenario.
 //!
 //! A pause stops the clock of the schedule, not that of the measurements: what would have been due
 //! meanwhile is due later by as much, so nothing is dropped and nobody is late for it. All workers
 //! read the same instants, so they agree to the nanosecond on how much later.
+//!
+//! Several may hold the load at once, each for a reason of its own; it goes on when the last of them
+//! lets go. An operator's pause lets iterations that run go on to their end, as in k6. The guard's
+//! also closes the [`Gate`]: no request leaves any more.
 
 use super::plan::{LoadPlan, Model};
+use crate::measure::Gate;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -16,7 +23,47 @@ use super::compile::MAX_VUS;
 
 /// Steers the load of a run, from any thread. Clones steer the same run.
 #[derive(Clone, Debug)]
-pub struct Control(watch::Sender<Orders>);
+pub struct Control {
+    orders: watch::Sender<Orders>,
+    gate: Gate,
+    /// Who holds the load, for people.
+    held: Arc<Mutex<BTreeMap<HeldBy, Held>>>,
+}
+
+/// Who holds the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HeldBy {
+    /// An operator, through the control address or a flag.
+    Operator,
+    /// The kill switch: a file.
+    StopFile,
+    /// The kill switch: a signal.
+    Signal,
+    /// The target asked to be left alone: `Retry-After`.
+    Target,
+    /// A budget is used up.
+    Budget,
+    /// A condition of `pause_when` holds.
+    Condition,
+}
+
+/// For what reason the load was held, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The reason of now, or the last one.
+    pub reason: String,
+    /// Since when; none where it no longer is.
+    pub since: Option<Instant>,
+    /// How often it began.
+    pub times: u64,
+    /// How long those lasted that are over.
+    pub lasted: Duration,
+    /// When it was last told aloud.
+    told: Option<Instant>,
+}
+
+/// How often a log line for the same one is a warning: a target may ask for a second each second.
+const ALOUD: Duration = Duration::from_secs(60);
 
 /// The VUs of an externally-controlled scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +83,9 @@ pub enum ControlError {
     /// It is not paused.
     #[error("test execution wasn't paused")]
     NotPaused,
+    /// No operator paused it.
+    #[error("the guard holds the traffic, and no operator can resume it")]
+    HeldByGuard,
     /// No scenario can be scaled.
     #[error("an externally-controlled executor needs to be configured for live configuration updates")]
     NotExternallyControlled,
@@ -57,6 +107,10 @@ pub enum ControlError {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Orders {
     pub(crate) pause: PauseState,
+    /// Who holds the load, as a bit set over [`HeldBy`].
+    by: u8,
+    /// Whether the schedule runs all the same, because a probe is wanted.
+    probing: bool,
     /// Of the first externally-controlled scenario, as in k6; none where there is none.
     scale: Option<External>,
 }
@@ -70,6 +124,8 @@ pub(crate) struct PauseState {
     pub(crate) shift: Duration,
     /// When the last of them ended.
     pub(crate) resumed: Option<Instant>,
+    /// Since when the gate is closed.
+    pub(crate) barred: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,35 +154,93 @@ impl Control {
             }
             _ => None,
         });
-        Self(watch::Sender::new(Orders { pause: PauseState::default(), scale: external }))
+        let orders = Orders { pause: PauseState::default(), by: 0, probing: false, scale: external };
+        Self { orders: watch::Sender::new(orders), gate: Gate::new(), held: Arc::default() }
+    }
+
+    /// What all requests of the run pass.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Starts nothing new until [`Control::resume`]. What runs goes on to its end.
     ///
     /// # Errors
-    /// Where it is paused already.
+    /// Where an operator paused it already.
     pub fn pause(&self) -> Result<(), ControlError> {
-        self.change(|orders| match orders.pause.since {
-            Some(_) => Err(ControlError::AlreadyPaused),
-            None => {
-                orders.pause.since = Some(Instant::now());
-                Ok(())
-            }
-        })
+        if self.hold(HeldBy::Operator, "an operator") { Ok(()) } else { Err(ControlError::AlreadyPaused) }
     }
 
-    /// Goes on where [`Control::pause`] left off.
+    /// Goes on where [`Control::pause`] left off, unless the guard holds the load too.
     ///
     /// # Errors
-    /// Where it is not paused.
+    /// Where no operator paused it.
     pub fn resume(&self) -> Result<(), ControlError> {
-        self.change(|orders| {
-            let since = orders.pause.since.take().ok_or(ControlError::NotPaused)?;
-            let now = Instant::now();
-            orders.pause.shift += now.saturating_duration_since(since);
-            orders.pause.resumed = Some(now);
-            Ok(())
-        })
+        match self.release(HeldBy::Operator) {
+            true => Ok(()),
+            false if self.is_paused() => Err(ControlError::HeldByGuard),
+            false => Err(ControlError::NotPaused),
+        }
+    }
+
+    /// Holds the load for a reason; where it is held by the same already, only the reason changes. Says whether it
+    /// was not. All but an operator close the gate.
+    pub fn hold(&self, by: HeldBy, reason: &str) -> bool {
+        let mut all = self.held();
+        let now = Instant::now();
+        let held = all.entry(by).or_insert_with(|| Held {
+            reason: String::new(),
+            since: None,
+            times: 0,
+            lasted: Duration::ZERO,
+            told: None,
+        });
+        if held.reason != reason {
+            reason.clone_into(&mut held.reason);
+        }
+        if held.since.is_some() {
+            return false;
+        }
+        (held.since, held.times) = (Some(now), held.times + 1);
+        self.settle(now, |orders| orders.by |= by.bit());
+        if by == HeldBy::Operator {
+            return true;
+        }
+        if held.told.is_none_or(|told| now.saturating_duration_since(told) >= ALOUD) {
+            held.told = Some(now);
+            tracing::warn!(reason, "traffic pauses");
+        } else {
+            tracing::info!(reason, "traffic pauses");
+        }
+        true
+    }
+
+    /// Lets go of the load. Says whether it was held by this one. It goes on where nobody else holds it.
+    pub fn release(&self, by: HeldBy) -> bool {
+        let mut all = self.held();
+        let now = Instant::now();
+        let Some(held) = all.get_mut(&by) else { return false };
+        let Some(since) = held.since.take() else { return false };
+        let lasted = now.saturating_duration_since(since);
+        held.lasted += lasted;
+        let (reason, aloud) = (held.reason.clone(), held.told == Some(since));
+        let still = all.values().filter(|held| held.since.is_some()).map(|held| held.reason.as_str());
+        let still = still.collect::<Vec<_>>().join("; ");
+        self.settle(now, |orders| orders.by &= !by.bit());
+        match (still.is_empty(), aloud) {
+            _ if by == HeldBy::Operator => {}
+            (true, true) => tracing::warn!(no_longer = reason, paused = ?lasted, "traffic resumes"),
+            (true, false) => tracing::info!(no_longer = reason, paused = ?lasted, "traffic resumes"),
+            (false, _) => tracing::info!(no_longer = reason, still, "traffic stays paused"),
+        }
+        true
+    }
+
+    /// Lets the schedule run although a condition holds the load, so that the next iteration that is due becomes the
+    /// probe. Nobody else may hold it.
+    pub fn probe(&self, wanted: bool) {
+        self.settle(Instant::now(), |orders| orders.probing = wanted);
     }
 
     /// Changes the VUs of the first externally-controlled scenario; what is none stays. Can be asked for before the
@@ -153,45 +267,89 @@ impl Control {
         })
     }
 
-    /// Whether it is paused.
+    /// Whether anybody holds the load.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.0.borrow().pause.since.is_some()
+        self.orders.borrow().by != 0
+    }
+
+    /// Whether only a condition of `pause_when` holds it.
+    #[must_use]
+    pub fn is_held_by_condition_only(&self) -> bool {
+        self.orders.borrow().by == HeldBy::Condition.bit()
+    }
+
+    /// Who holds the load now, and why.
+    #[must_use]
+    pub fn holds(&self) -> Vec<(HeldBy, String)> {
+        let now = |(by, held): (&HeldBy, &Held)| held.since.is_some().then(|| (*by, held.reason.clone()));
+        self.held().iter().filter_map(now).collect()
+    }
+
+    /// Who has held the load so far.
+    #[must_use]
+    pub fn history(&self) -> Vec<(HeldBy, Held)> {
+        self.held().iter().map(|(by, held)| (*by, held.clone())).collect()
     }
 
     /// The VUs that the externally-controlled scenario is to have; none where there is none.
     #[must_use]
     pub fn scaled_to(&self) -> Option<Scale> {
-        self.0.borrow().scale.map(|external| external.now)
+        self.orders.borrow().scale.map(|external| external.now)
     }
 
     /// For how long pauses have held the load up by `now`, since its start.
     #[must_use]
     pub fn paused_for(&self, now: Instant) -> Duration {
-        self.0.borrow().pause.paused_for(now)
+        self.orders.borrow().pause.paused_for(now)
     }
 
     /// Waits until it is not paused.
     pub async fn resumed(&self) {
         // The sender is at hand: it cannot have gone.
-        let _ = self.0.subscribe().wait_for(|orders| orders.pause.since.is_none()).await;
+        let _ = self.orders.subscribe().wait_for(|orders| orders.by == 0).await;
     }
 
     /// The load starts: pauses of before do not count, one that lasts counts from here on.
     pub(crate) fn begin(&self, start: Instant) {
-        self.0.send_modify(|orders| {
-            orders.pause = PauseState { since: orders.pause.since.map(|since| since.max(start)), ..Default::default() };
+        self.orders.send_modify(|orders| {
+            let [since, barred] = [orders.pause.since, orders.pause.barred].map(|since| since.map(|it| it.max(start)));
+            orders.pause = PauseState { since, barred, ..PauseState::default() };
         });
     }
 
     pub(crate) fn listen(&self) -> ControlListener {
-        ControlListener(self.0.subscribe())
+        ControlListener(self.orders.subscribe())
+    }
+
+    /// Changes who holds the load, and what follows from it.
+    fn settle(&self, now: Instant, change: impl FnOnce(&mut Orders)) {
+        self.orders.send_if_modified(|orders| {
+            let before = (orders.by, orders.probing);
+            change(orders);
+            orders.probing &= orders.by == HeldBy::Condition.bit();
+            orders.settle(now);
+            // Under the lock, so that gate and orders never disagree for longer.
+            match orders.pause.barred {
+                Some(since) => self.gate.close(since),
+                None => self.gate.open(),
+            }
+            if orders.by != HeldBy::Condition.bit() {
+                self.gate.withdraw();
+            }
+            (orders.by, orders.probing) != before
+        });
+    }
+
+    /// Nobody panics while holding it; were it so, what is in there is whole all the same.
+    fn held(&self) -> MutexGuard<'_, BTreeMap<HeldBy, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the orders as a whole or not at all.
     fn change<T>(&self, change: impl FnOnce(&mut Orders) -> Result<T, ControlError>) -> Result<T, ControlError> {
         let mut answer = Err(ControlError::NotPaused);
-        self.0.send_if_modified(|orders| {
+        self.orders.send_if_modified(|orders| {
             answer = change(orders);
             answer.is_ok()
         });
@@ -199,9 +357,32 @@ impl Control {
     }
 }
 
+// === impl HeldBy ===
+
+impl HeldBy {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
 // === impl Orders ===
 
 impl Orders {
+    /// Starts or stops the clock of the schedule, as those who hold the load want it.
+    fn settle(&mut self, now: Instant) {
+        let (held, barred) = (self.by != 0 && !self.probing, self.by & !HeldBy::Operator.bit() != 0);
+        match self.pause.since {
+            None if held => self.pause.since = Some(now),
+            Some(since) if !held => {
+                self.pause.since = None;
+                self.pause.shift += now.saturating_duration_since(since);
+                self.pause.resumed = Some(now);
+            }
+            _ => {}
+        }
+        self.pause.barred = if barred { self.pause.barred.or(Some(now)) } else { None };
+    }
+
     /// What scenario `index` is to have; none where it has what the plan says.
     pub(crate) fn scale(&self, index: usize) -> Option<Scale> {
         self.scale.filter(|external| external.index == index).map(|external| external.now)
@@ -229,5 +410,73 @@ impl ControlListener {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::measure::Probe;
+    use tokio::time::advance;
+
+    fn control() -> Control {
+        Control::new(&LoadPlan { scenarios: Vec::new(), segment: crate::load::Segment::whole() })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_load_goes_on_when_the_last_one_lets_go() {
+        let control = control();
+        control.begin(Instant::now());
+        assert!(control.hold(HeldBy::StopFile, "a file"));
+        advance(SECOND).await;
+        assert!(control.hold(HeldBy::Target, "wait") && !control.hold(HeldBy::Target, "wait longer"));
+        assert_eq!(control.holds()[1], (HeldBy::Target, "wait longer".to_owned()));
+        control.pause().unwrap();
+        assert_eq!(control.pause(), Err(ControlError::AlreadyPaused));
+        assert_eq!(control.resume(), Ok(()), "the operator's own");
+        assert_eq!(control.resume(), Err(ControlError::HeldByGuard));
+        advance(SECOND).await;
+        assert!(control.release(HeldBy::StopFile) && !control.release(HeldBy::StopFile));
+        assert!(control.is_paused() && !control.gate().is_open());
+        advance(SECOND).await;
+        assert!(control.release(HeldBy::Target));
+        assert!(!control.is_paused() && control.gate().is_open());
+        assert_eq!(control.paused_for(Instant::now()), 3 * SECOND);
+        assert_eq!(control.resume(), Err(ControlError::NotPaused));
+        let lasted: Vec<_> = control.history().into_iter().map(|(_, held)| (held.times, held.lasted)).collect();
+        assert_eq!(lasted, [(1, Duration::ZERO), (1, 2 * SECOND), (1, 2 * SECOND)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operators_pause_leaves_the_gate_open() {
+        let control = control();
+        control.pause().unwrap();
+        assert!(control.is_paused() && control.gate().is_open());
+        control.hold(HeldBy::Budget, "used up");
+        assert!(!control.gate().is_open());
+        control.release(HeldBy::Budget);
+        assert!(control.is_paused() && control.gate().is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_schedule_runs_for_a_probe_and_only_while_nobody_else_holds_it() {
+        let control = control();
+        control.begin(Instant::now());
+        control.hold(HeldBy::Condition, "failures");
+        advance(SECOND).await;
+        control.gate().offer();
+        control.probe(true);
+        let pause = control.listen().current().pause;
+        assert_eq!((pause.since, pause.shift, pause.barred.is_some()), (None, SECOND, true));
+        control.hold(HeldBy::StopFile, "a file");
+        assert!(control.listen().current().pause.since.is_some());
+        assert_eq!(control.gate().probe(), Probe::None, "called back");
+        control.release(HeldBy::StopFile);
+        assert!(control.listen().current().pause.since.is_some(), "and not sent out again by itself");
+        control.release(HeldBy::Condition);
+        assert!(control.listen().current().pause.since.is_none());
     }
 }

@@ -18,7 +18,7 @@ mod stop;
 mod workers;
 
 pub use compile::{Allow, MAX_DURATION, MAX_RATE, MAX_VUS, MIN_DURATION, compile};
-pub use control::{Control, ControlError, Scale};
+pub use control::{Control, ControlError, Held, HeldBy, Scale};
 pub use error::{BoxError, LoadError};
 pub use executor::MakeVu;
 pub use pacer::{Pacer, Pause};

@@ -1,6 +1,7 @@
 //! One iteration as load asks for it and as a VU answers.
 
 use super::layout::ScenarioId;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Which VU is to be made.
@@ -27,4 +28,8 @@ pub struct Arrival {
 pub struct Finished {
     /// When its last step, its think time included, was over.
     pub ended: Instant,
+    /// Whether it ended because the target turned a request of it away.
+    pub shed: bool,
+    /// For how long the guard held its requests back: it came due and started later by as much.
+    pub held: Duration,
 }

@@ -17,6 +17,8 @@ pub(crate) struct Cells {
     pub(crate) request_trends: Vec<Histogram>,
     /// Of each site: expected, not expected.
     pub(crate) requests: Vec<[u64; 2]>,
+    /// Of each site: those that the target turned away.
+    pub(crate) requests_shed: Vec<u64>,
     /// Of each site, by kind.
     pub(crate) failures: Vec<[u64; FAILURES.len()]>,
     /// Of each site: when the requests were due that were cut off.
@@ -58,7 +60,7 @@ pub(crate) struct ScenarioCells {
 }
 
 /// How many of how many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Share {
     /// Those that are true: checks that passed, requests that failed.
     pub passes: u64,
@@ -67,7 +69,7 @@ pub struct Share {
 }
 
 /// The latest of a gauge's values, and its range.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Range {
     /// How many values were set.
     pub count: u64,
@@ -78,6 +80,7 @@ pub struct Range {
     /// The greatest; 0 where none was set.
     pub max: f64,
     /// When the latest was set, from the run's start: workers and steps set one gauge each for themselves.
+    #[serde(rename = "at_ms", with = "super::plain::ms")]
     pub(crate) at: Duration,
 }
 
@@ -108,6 +111,7 @@ impl Cells {
         Self {
             request_trends: vec![Histogram::new(); sites * 2 * REQUEST_TRENDS],
             requests: vec![[0; 2]; sites],
+            requests_shed: vec![0; sites],
             failures: vec![[0; FAILURES.len()]; sites],
             requests_cut_off: vec![Dues::new(); sites],
             groups: vec![Histogram::new(); sites],
@@ -126,6 +130,7 @@ impl Cells {
     pub(crate) fn merge(&mut self, other: &Self, timed: bool) {
         each(&mut self.request_trends, &other.request_trends, Histogram::merge);
         each(&mut self.requests, &other.requests, |a, b| each(a, b, |a, b| *a += b));
+        each(&mut self.requests_shed, &other.requests_shed, |a, b| *a += b);
         each(&mut self.failures, &other.failures, |a, b| each(a, b, |a, b| *a += b));
         each(&mut self.requests_cut_off, &other.requests_cut_off, Dues::merge);
         each(&mut self.groups, &other.groups, Histogram::merge);
@@ -153,6 +158,7 @@ impl Cells {
     pub(crate) fn clear(&mut self) {
         self.request_trends.iter_mut().for_each(Histogram::clear);
         self.requests.fill([0; 2]);
+        self.requests_shed.fill(0);
         self.failures.fill([0; FAILURES.len()]);
         self.requests_cut_off.iter_mut().for_each(Dues::clear);
         self.groups.iter_mut().for_each(Histogram::clear);
@@ -333,6 +339,13 @@ impl Range {
     /// Sets the value, `at` from the run's start.
     pub(crate) fn set(&mut self, value: f64, at: Duration) {
         self.merge(&Self { count: 1, value, min: value, max: value, at });
+    }
+
+    /// Adds what another had at the same time.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.count = self.count.max(other.count);
+        (self.value, self.min, self.max) = (self.value + other.value, self.min + other.min, self.max + other.max);
+        self.at = self.at.max(other.at);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {

@@ -4,6 +4,7 @@
 //! end. So the dues are kept, in bins that double their width when they run full: at most a
 //! 2,048th of the run, and exact where a bin holds one.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const BINS: usize = 4096;
@@ -11,7 +12,8 @@ const BINS: usize = 4096;
 const FIRST_WIDTH: u64 = 1 << 20;
 
 /// Counted instants of a run, from its start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(into = "Saved", try_from = "Saved")]
 pub(crate) struct Dues {
     /// In nanoseconds, a power of two.
     width: u64,
@@ -24,6 +26,14 @@ struct Bin {
     count: u64,
     /// Of milliseconds from the start of the run.
     sum: f64,
+}
+
+/// Dues as a result file holds them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    width_ns: u64,
+    /// Place, count, and the sum of milliseconds from the start, where there is something.
+    bins: Vec<(u64, u64, f64)>,
 }
 
 // === impl Dues ===
@@ -45,6 +55,15 @@ impl Dues {
     pub(crate) fn merge(&mut self, other: &Self) {
         for (i, bin) in other.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
             self.add_bin(i as u64 * other.width, *bin);
+        }
+    }
+
+    /// As [`merge`](Self::merge), each due so much later.
+    pub(crate) fn merge_later(&mut self, other: &Self, by: Duration) {
+        let (ns, ms) = (u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), by.as_secs_f64() * 1e3);
+        for (i, bin) in other.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0) {
+            let at = (i as u64 * other.width).saturating_add(ns);
+            self.add_bin(at, Bin { count: bin.count, sum: bin.sum + ms * bin.count as f64 });
         }
     }
 
@@ -93,6 +112,32 @@ impl Dues {
         };
         self.bins = self.bins.chunks(2).map(join).collect();
         self.width *= 2;
+    }
+}
+
+impl From<Dues> for Saved {
+    fn from(dues: Dues) -> Self {
+        let kept = dues.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0);
+        Self { width_ns: dues.width, bins: kept.map(|(place, bin)| (place as u64, bin.count, bin.sum)).collect() }
+    }
+}
+
+impl TryFrom<Saved> for Dues {
+    type Error = &'static str;
+
+    fn try_from(saved: Saved) -> Result<Self, Self::Error> {
+        let mut dues = Self::new();
+        if !saved.width_ns.is_power_of_two() || saved.width_ns < FIRST_WIDTH {
+            return Err("dues in bins of no width");
+        }
+        dues.width = saved.width_ns;
+        for (place, count, sum) in saved.bins {
+            if place >= BINS as u64 || !sum.is_finite() {
+                return Err("dues beyond their bins");
+            }
+            dues.add_bin(place * dues.width, Bin { count, sum });
+        }
+        Ok(dues)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::outcome::{Proto, TlsVersion};
 use super::timings::Timings;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What the client knows of one request. It stands in the extensions of the response
@@ -19,6 +20,8 @@ pub struct Exchange {
     pub tls: Option<TlsVersion>,
     /// Whether the request came back unsent on a reused connection and went once more on a fresh one.
     pub stale: bool,
+    /// For how long the guard held it back (of the last hop): it was due later by as much.
+    pub held: Duration,
     /// The redirects that were followed before this answer, in order. Empty nearly always.
     pub hops: Vec<Hop>,
 }
@@ -32,6 +35,8 @@ pub struct Hop {
     pub timings: Timings,
     /// When it was due, that is, when the one before it had ended.
     pub due: Instant,
+    /// For how long the guard held it back: it was due later by as much.
+    pub held: Duration,
     /// When it ended.
     pub ended: Instant,
     /// Which HTTP.

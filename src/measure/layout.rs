@@ -28,7 +28,8 @@ pub struct MetricId(pub u16);
 pub struct CheckId(pub u32);
 
 /// k6's `contains`: how a metric's values are to be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Contains {
     /// Milliseconds.
     Time,
@@ -86,7 +87,7 @@ pub struct SeriesId(pub(crate) u32);
 /// Collects what can be counted while a plan is compiled.
 #[derive(Debug)]
 pub struct LayoutBuilder {
-    parts: Parts,
+    pub(crate) parts: Parts,
     series: Vec<SeriesDef>,
     timelines: Vec<SeriesDef>,
     /// The site that stands for all past the bound.
@@ -114,6 +115,8 @@ pub(crate) struct Parts {
     pub(crate) checks: Vec<CheckDef>,
     /// Whether somebody wants to hear of each thing that happens.
     pub(crate) streams: bool,
+    /// Whether somebody wants each value of each metric too.
+    pub(crate) points: bool,
 }
 
 /// A series and where its figures are.
@@ -243,6 +246,11 @@ impl LayoutBuilder {
         self.parts.streams = true;
     }
 
+    /// Asks for the stream with all that outputs write points of: [`super::Mark`]s too.
+    pub fn points(&mut self) {
+        (self.parts.streams, self.parts.points) = (true, true);
+    }
+
     /// The metric of this name, built in or custom.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<MetricId> {
@@ -365,6 +373,18 @@ impl Layout {
     #[must_use]
     pub const fn streams(&self) -> bool {
         self.parts.streams
+    }
+
+    /// Whether recorders keep marks too.
+    #[must_use]
+    pub const fn wants_points(&self) -> bool {
+        self.parts.points
+    }
+
+    /// Whether anything that is read asks for requests by tenant.
+    #[must_use]
+    pub fn asks_for_tenants(&self) -> bool {
+        self.series.iter().chain(&self.timelines).any(|cut| cut.selector.tags.iter().any(|(tag, _)| tag == "tenant"))
     }
 
     /// How many sites had to share the tag `other`.

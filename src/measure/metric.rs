@@ -89,6 +89,7 @@ metrics! {
     POOL_USED = 27: Gauge Default Target,
     POOL_PENDING = 28: Gauge Default Target,
     POOL_WAIT = 29: Trend Time Target,
+    HTTP_REQS_SHED = 30: Counter Default Request,
 }
 
 /// Built-in metrics that a step counts as a custom one: the first cells of each site.
@@ -127,6 +128,18 @@ impl MetricId {
             Self::CONNECTION_RESET => Some(FailureKind::Reset),
             Self::CONNECTION_REFUSED => Some(FailureKind::Refused),
             Self::TIMEOUT => Some(FailureKind::Timeout),
+            _ => None,
+        }
+    }
+}
+
+impl MetricId {
+    /// The counter of this failure; none where it has none of its own.
+    pub(crate) const fn of_failure(kind: FailureKind) -> Option<Self> {
+        match kind {
+            FailureKind::Reset => Some(Self::CONNECTION_RESET),
+            FailureKind::Refused => Some(Self::CONNECTION_REFUSED),
+            FailureKind::Timeout => Some(Self::TIMEOUT),
             _ => None,
         }
     }

@@ -2,12 +2,14 @@
 //! check are indices, and the cuts that a threshold asks for are short lists beside each place.
 
 use super::cells::Cells;
+use super::failures::{FailureLog, Wrong};
 use super::layout::{CheckId, Cut, Layout, MetricId, ScenarioId, SiteId};
-use super::metric::failure_index;
+use super::metric::{REQUEST_TRENDS, failure_index};
 use super::outcome::{FailureKind, Proto, TlsVersion};
 use super::starts::Start;
-use super::stream::{Batch, Record};
+use super::stream::{Batch, Mark, Place, Record};
 use super::timings::Timings;
+use crate::semconv::TraceId;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,6 +56,8 @@ pub struct Recorder {
     layout: Arc<Layout>,
     start: Instant,
     pub(crate) cells: Cells,
+    /// What went wrong, with traces.
+    pub(crate) failures: FailureLog,
     /// Of each scenario, as last set.
     vus: Vec<Vus>,
     /// What had been handed over of `vus`: a delta carries the change, so that the sum over
@@ -61,6 +65,8 @@ pub struct Recorder {
     vus_before: Vec<Vus>,
     /// None where nobody wants it.
     stream: Option<Box<Batch>>,
+    /// Whether the stream has marks too.
+    points: bool,
 }
 
 /// One worker's VUs of a scenario.
@@ -74,6 +80,49 @@ pub(crate) struct Vus {
 #[derive(Clone, Debug)]
 pub struct RecorderHandle(Rc<RefCell<Recorder>>);
 
+// === impl RequestSample ===
+
+impl RequestSample {
+    /// Its values in ms of the trends of requests, in the order of their ids.
+    #[inline]
+    pub(crate) fn trends(&self) -> [f64; REQUEST_TRENDS] {
+        let timings = &self.timings;
+        [
+            ms(timings.duration()),
+            ms(timings.until_connected()),
+            ms(timings.connecting),
+            ms(timings.tls_handshaking),
+            ms(timings.sending),
+            ms(timings.waiting),
+            ms(timings.receiving),
+            ms(self.ended.saturating_duration_since(self.due)),
+        ]
+    }
+
+    /// Its value of each metric of requests, k6's first and in k6's order.
+    pub fn values(&self) -> impl Iterator<Item = (MetricId, f64)> + use<> {
+        // An answer that broke off is no answer, whatever its head said.
+        let failed = !self.expected || self.failure.is_some();
+        let trends = (0..).map(MetricId).zip(self.trends());
+        let failed = [(MetricId::HTTP_REQ_FAILED, f64::from(u8::from(failed)))];
+        [(MetricId::HTTP_REQS, 1.0)]
+            .into_iter()
+            .chain(trends)
+            .chain(failed)
+            .chain(self.failure_metric().map(|metric| (metric, 1.0)))
+    }
+
+    /// How many values that are.
+    pub(crate) fn points(&self) -> u64 {
+        REQUEST_TRENDS as u64 + 2 + u64::from(self.failure_metric().is_some())
+    }
+
+    /// The counter of its failure, where there is one.
+    fn failure_metric(&self) -> Option<MetricId> {
+        MetricId::of_failure(self.failure?)
+    }
+}
+
 // === impl Recorder ===
 
 impl Recorder {
@@ -82,12 +131,15 @@ impl Recorder {
     pub fn new(layout: Arc<Layout>, start: Instant) -> Self {
         let vus = vec![Vus::default(); layout.scenarios().len()];
         let stream = layout.streams().then(Box::default);
-        Self { cells: Cells::new(&layout), layout, start, vus_before: vus.clone(), vus, stream }
+        let (cells, failures) = (Cells::new(&layout), FailureLog::default());
+        let points = layout.wants_points();
+        Self { cells, failures, layout, start, vus_before: vus.clone(), vus, stream, points }
     }
 
     /// Forgets what was counted and keeps the memory, to be swapped in again.
     pub fn clear(&mut self) {
         self.cells.clear();
+        self.failures.clear();
         if let Some(stream) = &mut self.stream {
             stream.clear();
         }
@@ -99,6 +151,10 @@ impl Recorder {
     #[must_use]
     pub fn take_stream(&mut self) -> Batch {
         self.stream.as_mut().map(|stream| std::mem::take(&mut **stream)).unwrap_or_default()
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// The run's start.
@@ -118,21 +174,21 @@ impl Recorder {
         at.saturating_duration_since(self.start)
     }
 
+    /// Tells a value of a metric, where an output wants points.
+    #[inline]
+    fn mark(&mut self, metric: MetricId, place: Place, value: f64, at: impl FnOnce() -> Instant) {
+        if self.points
+            && let Some(stream) = &mut self.stream
+        {
+            stream.mark(Mark { at: at(), metric, place, value });
+        }
+    }
+
     fn request(&mut self, site: SiteId, sample: &RequestSample) {
         let index = site.0 as usize;
         // An answer that broke off is no answer, whatever its head said.
         let sample = &RequestSample { expected: sample.expected && sample.failure.is_none(), ..*sample };
-        let timings = &sample.timings;
-        let values = [
-            ms(timings.duration()),
-            ms(timings.until_connected()),
-            ms(timings.connecting),
-            ms(timings.tls_handshaking),
-            ms(timings.sending),
-            ms(timings.waiting),
-            ms(timings.receiving),
-            ms(sample.ended.saturating_duration_since(sample.due)),
-        ];
+        let values = sample.trends();
         if let Some(trends) = self.cells.request_trends_mut(index, sample.expected) {
             trends.iter_mut().zip(values).for_each(|(trend, value)| trend.record(value));
         }
@@ -184,7 +240,9 @@ impl Recorder {
             share.add(passed);
         }
         let cuts = self.layout.cuts.checks.get(index);
-        cut_now(cuts, &mut self.cells, self.start, MetricId::CHECKS, f64::from(u8::from(passed)));
+        let value = f64::from(u8::from(passed));
+        cut_now(cuts, &mut self.cells, self.start, MetricId::CHECKS, value);
+        self.mark(MetricId::CHECKS, Place::Check(check), value, Instant::now);
     }
 
     fn custom(&mut self, site: SiteId, metric: MetricId, value: f64) {
@@ -193,6 +251,9 @@ impl Recorder {
             cell.record(value, || Instant::now().saturating_duration_since(start));
         }
         cut_now(self.layout.cuts.customs.get(index), &mut self.cells, start, metric, value);
+        if value.is_finite() {
+            self.mark(metric, Place::Site(site), value, Instant::now);
+        }
     }
 
     fn group(&mut self, site: SiteId, duration: Duration) {
@@ -202,6 +263,7 @@ impl Recorder {
         }
         let cuts = self.layout.cuts.groups.get(index);
         cut_now(cuts, &mut self.cells, self.start, MetricId::GROUP_DURATION, ms(duration));
+        self.mark(MetricId::GROUP_DURATION, Place::Site(site), ms(duration), Instant::now);
     }
 
     fn iteration(&mut self, scenario: ScenarioId, sample: &IterationSample) {
@@ -230,11 +292,21 @@ impl Recorder {
                 cell.record(value, || at);
             }
         }
+        let [duration, response_time, lag] = values;
+        for (metric, value) in [
+            (MetricId::ITERATION_DURATION, duration),
+            (MetricId::ITERATIONS, 1.0),
+            (MetricId::ITERATION_RESPONSE_TIME, response_time),
+            (MetricId::ITERATION_LAG, lag),
+        ] {
+            self.mark(metric, Place::Scenario(scenario), value, || sample.ended);
+        }
     }
 
     fn iteration_cut_off(&mut self, scenario: ScenarioId, due: Instant, started: Instant, at: Instant) {
         let index = usize::from(scenario.0);
         let lag = ms(started.saturating_duration_since(due));
+        self.mark(MetricId::ITERATION_LAG, Place::Scenario(scenario), lag, || at);
         let (due, at) = (self.since_start(due), self.since_start(at));
         if let Some([_, _, trend]) = self.cells.iteration_trends_mut(index) {
             trend.record(lag);
@@ -254,6 +326,7 @@ impl Recorder {
 
     /// A dropped iteration has no end, so it stands in the part of the run in which it was due.
     fn iteration_dropped(&mut self, scenario: ScenarioId, due: Instant) {
+        self.mark(MetricId::DROPPED_ITERATIONS, Place::Scenario(scenario), 1.0, Instant::now);
         let (index, due) = (usize::from(scenario.0), self.since_start(due));
         if let Some(cells) = self.cells.scenarios.get_mut(index) {
             cells.dropped.add(due);
@@ -288,6 +361,7 @@ impl Recorder {
         }
         let cuts = self.layout.cuts.scenarios.get(index);
         cut_now(cuts, &mut self.cells, self.start, MetricId::DROPPED_ITERATIONS, count as f64);
+        self.mark(MetricId::DROPPED_ITERATIONS, Place::Scenario(scenario), count as f64, Instant::now);
     }
 
     fn traffic(&mut self, scenario: ScenarioId, sent: u64, received: u64) {
@@ -299,6 +373,11 @@ impl Recorder {
         let cuts = self.layout.cuts.scenarios.get(index);
         cut_now(cuts, &mut self.cells, self.start, MetricId::DATA_SENT, sent as f64);
         cut_now(cuts, &mut self.cells, self.start, MetricId::DATA_RECEIVED, received as f64);
+        if self.points {
+            let now = Instant::now();
+            self.mark(MetricId::DATA_SENT, Place::Scenario(scenario), sent as f64, || now);
+            self.mark(MetricId::DATA_RECEIVED, Place::Scenario(scenario), received as f64, || now);
+        }
     }
 }
 
@@ -320,6 +399,10 @@ impl RecorderHandle {
         std::mem::replace(&mut *recorder, empty)
     }
 
+    pub(crate) fn with(&self, work: impl FnOnce(&mut Recorder)) {
+        work(&mut self.0.borrow_mut());
+    }
+
     /// Whether each thing that happens is to be told.
     #[must_use]
     pub fn streams(&self) -> bool {
@@ -332,6 +415,14 @@ impl RecorderHandle {
         if let Some(stream) = &mut self.0.borrow_mut().stream {
             stream.push(record());
         }
+    }
+
+    /// Tells what was wrong with a request that ended just now. It is counted elsewhere; this keeps its trace.
+    #[cold]
+    pub fn went_wrong(&self, site: SiteId, wrong: Wrong, trace: TraceId) {
+        let mut recorder = self.0.borrow_mut();
+        let at = recorder.since_start(Instant::now());
+        recorder.failures.add(site, wrong, trace, at);
     }
 
     /// Counts a request that ended: all of k6's `http_req*` metrics, `http_reqs`,

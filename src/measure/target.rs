@@ -16,11 +16,13 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Target {
     gauges: [Range; GAUGES.len()],
+    /// The latest sample of each: a range's value is a mean.
+    latest: [Option<f64>; GAUGES.len()],
     wait: Histogram,
 }
 
 /// The gauges, in the order of their ranges.
-const GAUGES: [MetricId; 3] = [MetricId::POOL_UTILIZATION, MetricId::POOL_USED, MetricId::POOL_PENDING];
+pub(super) const GAUGES: [MetricId; 3] = [MetricId::POOL_UTILIZATION, MetricId::POOL_USED, MetricId::POOL_PENDING];
 
 // === impl Target ===
 
@@ -31,6 +33,23 @@ impl Target {
             None => Reading::Trend(Box::new(Trend::new(self.wait.clone(), Vec::new()))),
         }
     }
+
+    /// The gauges, in the order of [`GAUGES`], and the waits.
+    pub(super) const fn parts(&self) -> (&[Range; GAUGES.len()], &Histogram) {
+        (&self.gauges, &self.wait)
+    }
+
+    /// Adds what another worker was told of the same target: of a gauge the mean of both, and the range.
+    pub(super) fn add(&mut self, waits: &Histogram, gauge: impl Fn(MetricId) -> Option<Range>) {
+        self.wait.merge(waits);
+        for (metric, range) in GAUGES.into_iter().zip(&mut self.gauges) {
+            let Some(other) = gauge(metric).filter(|other| other.count > 0) else { continue };
+            let (mine, theirs) = (range.count as f64, other.count as f64);
+            let mean = (range.value * mine + other.value * theirs) / (mine + theirs);
+            range.merge(&other);
+            range.value = mean;
+        }
+    }
 }
 
 // === impl Totals ===
@@ -38,13 +57,20 @@ impl Target {
 impl Totals {
     /// Tells a sample of one of the target's gauges, taken `at` (from the run's start).
     pub fn sample_target(&mut self, metric: MetricId, value: f64, at: Duration) {
-        let Some(range) = place(metric).and_then(|place| self.target.gauges.get_mut(place)) else { return };
-        range.set(value, at);
+        let Some(place) = place(metric) else { return };
+        self.target.gauges[place].set(value, at);
+        self.target.latest[place] = Some(value);
         for cut in self.layout.cuts.run.iter().filter(|cut| cut.metric == metric && cut.holds(at)) {
             if let Some(cell) = self.cells.cuts.get_mut(cut.cell) {
                 cell.record(value, || at);
             }
         }
+    }
+
+    /// The latest sample of one of the target's gauges; none of another metric.
+    #[must_use]
+    pub fn target_now(&self, metric: MetricId) -> Option<f64> {
+        place(metric).and_then(|place| self.target.latest[place])
     }
 
     /// Sets the value of one of the target's gauges: what it is over a part of the run, or over all of it so far.

@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::totals::Reading;
 use super::trend::Trend;
 use crate::plan::MetricKind;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A cut through a metric that is kept over time: prepared before the run.
@@ -19,7 +20,7 @@ pub struct TimelineId(pub(crate) u32);
 pub type Part = std::ops::Range<Duration>;
 
 /// A metric over time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timeline {
     kind: MetricKind,
     /// By scenario, how often its dropped iteration stands here. Empty: once.
@@ -31,22 +32,28 @@ pub struct Timeline {
     /// With its place, rising; where nothing was counted there is none.
     bins: Vec<(u64, Bin)>,
     /// Emptied bins whose memory serves again.
+    #[serde(skip)]
     spare: Vec<Bin>,
 }
 
 /// One bin of time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Bin {
+    #[serde(flatten)]
     values: Values,
     /// How much work was due in it.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     dues: f64,
     /// How much of what ended here, or was due here and never started, never finished.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     censored: f64,
     /// The sum of when that was due, in milliseconds from the run's start.
+    #[serde(default, skip_serializing_if = "is_nothing")]
     censored_due: f64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Values {
     Trend(Histogram),
     Rate(Share),
@@ -57,6 +64,8 @@ enum Values {
 const BINS: u64 = 300;
 /// 0.13 s: the bins of the first 40 s of a run.
 const FIRST_SHIFT: u32 = 27;
+/// Bins of nine years: no run is longer.
+const LAST_SHIFT: u32 = 58;
 /// 64 buckets an octave, 1.1 % wide: a third of the memory of scale 7, and finer than any judge looks.
 const SCALE: u8 = 6;
 /// A worker hands over every second and needs few bins in that time.
@@ -110,6 +119,63 @@ impl Timeline {
         for (place, bin) in &other.bins {
             self.bin(Duration::from_nanos(place << other.shift)).merge(bin);
         }
+    }
+
+    /// As [`merge`](Self::merge), as if `other` had been due so much later; times of ends stay.
+    pub(crate) fn merge_later(&mut self, other: &Self, by: Duration) {
+        let mut other = other.clone();
+        for (_, bin) in &mut other.bins {
+            bin.censored_due += bin.censored * by.as_secs_f64() * 1e3;
+        }
+        self.merge(&other);
+    }
+
+    /// Adds a gauge that was another's at the same time: the levels of both are summed, bin by bin.
+    pub(crate) fn add_levels(&mut self, other: &Self) {
+        let mut other = other.clone();
+        while self.shift < other.shift {
+            self.double();
+        }
+        while other.shift < self.shift {
+            other.double();
+        }
+        for (place, bin) in other.bins {
+            match self.bins.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(at) => {
+                    if let (
+                        Some((_, Bin { values: Values::Gauge { range, sum }, .. })),
+                        Values::Gauge { range: more, sum: others },
+                    ) = (self.bins.get_mut(at), bin.values)
+                    {
+                        let level = *sum / range.count.max(1) as f64 + others / more.count.max(1) as f64;
+                        range.add(&more);
+                        *sum = level * range.count as f64;
+                    }
+                }
+                Err(at) => self.bins.insert(at, (place, bin)),
+            }
+        }
+    }
+
+    /// Whether it is one that could have been recorded: what comes from a file is not believed.
+    pub(crate) fn is_sound(&self) -> bool {
+        let same = |values: &Values| {
+            matches!(
+                (self.kind, values),
+                (MetricKind::Trend, Values::Trend(_))
+                    | (MetricKind::Rate, Values::Rate(_))
+                    | (MetricKind::Counter, Values::Counter { .. })
+                    | (MetricKind::Gauge, Values::Gauge { .. })
+            )
+        };
+        (FIRST_SHIFT..=LAST_SHIFT).contains(&self.shift)
+            && self.bins.windows(2).all(|pair| pair[0].0 < pair[1].0)
+            && self.bins.iter().all(|(place, bin)| *place < BINS && same(&bin.values))
+    }
+
+    /// What kind of values it has.
+    pub(crate) const fn kind(&self) -> MetricKind {
+        self.kind
     }
 
     /// Forgets what was counted. The width stays: the run has not become shorter.
@@ -264,6 +330,11 @@ impl Timeline {
         }
         self.bins = joined;
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nothing(value: &f64) -> bool {
+    *value == 0.0
 }
 
 // === impl Bin, Values ===

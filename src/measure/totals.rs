@@ -2,6 +2,7 @@
 
 use super::cells::{Cell, Cells, Range, Share};
 use super::dues::Dues;
+use super::failures::{FailureGroup, FailureLog};
 use super::histogram::Histogram;
 use super::layout::{Layout, MetricId, ScenarioId, SeriesId, Source};
 use super::metric::{FAILURES, ITERATION_TRENDS, Scope, failure_index};
@@ -29,6 +30,9 @@ pub struct Totals {
     vus_max: Range,
     /// What the target tells of itself.
     pub(crate) target: Target,
+    failures: FailureLog,
+    /// What other workers told of failures, whose results were read.
+    pub(crate) read_failures: Vec<FailureGroup>,
 }
 
 /// The figures of a series.
@@ -99,6 +103,8 @@ impl Totals {
             vus: Range::default(),
             vus_max: Range::default(),
             target: Target::default(),
+            failures: FailureLog::default(),
+            read_failures: Vec::new(),
         }
     }
 
@@ -106,6 +112,7 @@ impl Totals {
     pub fn merge(&mut self, delta: &Recorder) {
         // Setup and teardown have a start of their own, and no place on the run's timelines.
         self.cells.merge(&delta.cells, delta.start() == self.start);
+        self.failures.merge(&delta.failures);
         for (now, change) in self.vus_now.iter_mut().zip(delta.vus_change()) {
             now.active += change.active;
             now.made += change.made;
@@ -114,9 +121,11 @@ impl Totals {
 
     /// Sets the gauges `vus` and `vus_max` from what the workers last said. Once a second, after merging. Where no
     /// worker has said anything yet there is nothing to sample: 0 would be a figure that nobody measured.
-    pub fn sample_vus(&mut self) {
+    ///
+    /// Answers with what it set: VUs at work, VUs made.
+    pub fn sample_vus(&mut self) -> Option<(f64, f64)> {
         if self.vus_now.iter().all(|vus| vus.made == 0) {
-            return;
+            return None;
         }
         let at = Instant::now().saturating_duration_since(self.start);
         let active = self.vus_now.iter().map(|vus| vus.active).sum::<i64>().max(0) as f64;
@@ -130,6 +139,7 @@ impl Totals {
                 cell.record(value, || at);
             }
         }
+        Some((active, made))
     }
 
     /// What can be counted.
@@ -147,6 +157,21 @@ impl Totals {
     /// Sets for how long pauses have held the load up since the start.
     pub const fn set_paused(&mut self, paused: Duration) {
         self.paused = paused;
+    }
+
+    /// For how long pauses have held the load up.
+    pub(crate) const fn paused(&self) -> Duration {
+        self.paused
+    }
+
+    /// The gauges `vus` and `vus_max`.
+    pub(crate) const fn vus_ranges(&self) -> (&Range, &Range) {
+        (&self.vus, &self.vus_max)
+    }
+
+    /// As [`vus_ranges`](Self::vus_ranges), to be put together anew.
+    pub(crate) const fn vus_ranges_mut(&mut self) -> (&mut Range, &mut Range) {
+        (&mut self.vus, &mut self.vus_max)
     }
 
     /// How much of the time up to `end` the load was not paused: what rates of the whole run are over, as in k6.
@@ -232,10 +257,10 @@ impl Totals {
         (u64::try_from(vus.active).unwrap_or(0), u64::try_from(vus.made).unwrap_or(0))
     }
 
-    /// Requests that ended, redirects too.
+    /// Requests that ended, redirects and those that were turned away too.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.cells.requests.iter().flatten().sum()
+        self.cells.requests.iter().flatten().sum::<u64>() + self.requests_shed()
     }
 
     /// Requests that were cut off at the end.
@@ -254,6 +279,14 @@ impl Totals {
     #[must_use]
     pub const fn users_shared(&self) -> u64 {
         self.cells.users_shared
+    }
+
+    /// What went wrong, step by step, with the traces of the last few; the most frequent first.
+    #[must_use]
+    pub fn failures(&self) -> Vec<FailureGroup> {
+        let mut groups = self.failures.groups(&self.layout);
+        super::failures::merge_groups(&mut groups, &self.read_failures);
+        groups
     }
 
     /// What went wrong, by kind.
@@ -342,6 +375,11 @@ impl Totals {
             let of = |site: usize| self.cells.requests.get(site).map_or(0, |counts| counts[usize::from(!expected)]);
             if takes(expected) { places().map(of).sum() } else { 0 }
         };
+        // Neither expected nor not: who asks for either means answers.
+        let shed = || -> u64 {
+            let of = |site: usize| self.cells.requests_shed.get(site).copied().unwrap_or(0);
+            if source.expected.is_none() { places().map(of).sum() } else { 0 }
+        };
         if let Some(kind) = metric.failure() {
             // What failed was not expected.
             let of = |site: usize| self.cells.failures.get(site).map_or(0, |failures| failures[failure_index(kind)]);
@@ -349,7 +387,8 @@ impl Totals {
             return Reading::Counter(sum as f64);
         }
         match metric {
-            MetricId::HTTP_REQS => Reading::Counter((count(true) + count(false)) as f64),
+            MetricId::HTTP_REQS => Reading::Counter((count(true) + count(false) + shed()) as f64),
+            MetricId::HTTP_REQS_SHED => Reading::Counter(shed() as f64),
             MetricId::HTTP_REQ_FAILED => {
                 Reading::Rate(Share { passes: count(false), total: count(true) + count(false) })
             }

@@ -6,7 +6,8 @@ use crate::correlate::{AttributionReport, Band, BandName, Part};
 use serde_json::{Map, Value, json};
 
 /// What correlation came to. Parts that have nothing to say are absent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct CorrelationReport {
     /// What the requests waited for.
     pub attribution: Option<AttributionReport>,
@@ -19,7 +20,8 @@ pub struct CorrelationReport {
 }
 
 /// What was received and sent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct ReceiverFigures {
     /// Spans received.
     pub spans: u64,
@@ -118,7 +120,7 @@ impl CorrelationReport {
             });
             values.push(("receiver", value));
         }
-        if let Some(AttributionReport { counts, bands }) = &self.attribution {
+        if let Some(AttributionReport { counts, bands, .. }) = &self.attribution {
             let bands: Vec<_> = bands.iter().map(band_value).collect();
             let mut value = json!({ "joined": counts.joined, "expected": counts.expected, "bands": bands });
             if let (Some(map), Some(sentence)) = (value.as_object_mut(), self.sentence()) {
@@ -192,7 +194,7 @@ mod tests {
             band("agent", BandName::P99, 300.0, 54.6),
         ];
         CorrelationReport {
-            attribution: Some(AttributionReport { counts, bands }),
+            attribution: Some(AttributionReport { counts, bands, ..AttributionReport::default() }),
             receiver: None,
             timelines: None,
             notes: Vec::new(),

@@ -1,5 +1,7 @@
 //! The section `fidelity` of the summary: the keys that scripts may rely on, and what else is known of the generator.
 
+use super::format;
+use super::result::{RunReport, error_counts};
 use super::summary::number;
 use crate::judge::arrivals::Found;
 use crate::judge::{Arrivals, Fidelity, StationarityReport};
@@ -69,4 +71,59 @@ fn stationarity_value(found: &StationarityReport) -> Value {
         "p_value": number(found.p_value),
         "settled_after_ms": found.settled.map(ms),
     })
+}
+
+/// The figures of the section FIDELITY: a name, what it is, and what stands beside it.
+pub(super) fn rows(report: &RunReport) -> Vec<(&'static str, String, Vec<String>)> {
+    let RunReport { fidelity, errors, intervals, run, .. } = report;
+    let input = &fidelity.input;
+    let (lag, time) = (&input.lag, format::duration);
+    let mut rows = vec![
+        (
+            "iterations",
+            format!("{} scheduled", input.scheduled),
+            vec![
+                format!("{} started", input.started),
+                format!("{} completed", input.completed),
+                format!("{} dropped", input.dropped),
+                format!("{} cut off", input.cut_off()),
+            ],
+        ),
+        ("achieved", format::percent(fidelity.achieved_ratio), Vec::new()),
+        (
+            "lag",
+            format!("med={}", time(lag.med)),
+            vec![format!("p(99)={}", time(lag.p99)), format!("max={}", time(lag.max))],
+        ),
+    ];
+    if !run.paused.is_zero() {
+        let paused = time((run.paused.as_secs_f64() * 1e3).round());
+        rows.push(("paused", paused, vec!["left out of the rates".to_owned()]));
+    }
+    rows.extend(fidelity.arrivals.iter().map(|arrivals| {
+        let kept = arrivals.kept() != Some(false);
+        let mark = if kept { "" } else { "! " };
+        ("arrivals", format!("{mark}{}: {}", arrivals.scenario, arrivals.sentence()), Vec::new())
+    }));
+    if let Some(stationarity) = &fidelity.stationarity {
+        rows.push(("stationary", stationarity.sentence(), Vec::new()));
+    }
+    if input.cpu_seconds > 0.0 || input.max_rss_bytes > 0 {
+        let memory = format!("memory={}", format::bytes(input.max_rss_bytes as f64));
+        rows.push(("generator", format!("cpu={}", time(input.cpu_seconds * 1e3)), vec![memory]));
+    }
+    for interval in intervals {
+        let high = interval.confidence.high.map_or_else(|| "or more".to_owned(), |high| format!("to {}", time(high)));
+        let sure = format!("95 % sure: {} {high}", time(interval.confidence.low));
+        rows.push((interval.metric, format!("{}, {sure}", interval.stat), Vec::new()));
+    }
+    if input.stale_connections > 0 {
+        rows.push(("stale_connections", input.stale_connections.to_string(), Vec::new()));
+    }
+    let named = error_counts(errors).into_iter().filter(|(_, count)| *count > 0);
+    let mut named = named.map(|(name, count)| format!("{name}={count}"));
+    if let Some(first) = named.next() {
+        rows.push(("errors", first, named.collect()));
+    }
+    rows
 }

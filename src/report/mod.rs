@@ -1,11 +1,15 @@
 //! After a run: its result as data, then as text and JSON, and what it means for the exit code.
 
+pub mod chart;
 mod cleanup;
 mod correlation;
+mod explain;
 mod fidelity;
 pub mod format;
+mod html;
 mod judge;
 pub mod result;
+pub mod saved;
 pub mod stats;
 pub mod summary;
 pub mod text;
@@ -17,11 +21,14 @@ pub mod verdict;
 mod tests;
 
 pub use correlation::{CorrelationReport, ReceiverFigures};
+pub use explain::{figures_sentence, verdict_sentence};
+pub use html::{HtmlError, html};
 pub use result::{
-    CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, RunMeta, RunReport, Section, TableReport,
-    TrendFigures,
+    CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, OutputReport, RunMeta, RunReport, Section,
+    TableReport, TrendFigures,
 };
 pub(crate) use result::{groups as live_groups, metrics as live_metrics};
+pub use saved::{Opened, ResultError, SavedRun};
 pub use stats::{TrendStatError, TrendStats};
 pub use summary::summary;
 pub use text::{Style, cleanup_text, text};

@@ -33,8 +33,21 @@ pub struct RunReport {
     pub errors: Errors,
     /// What correlation came to; none where the plan asks for none.
     pub correlation: Option<CorrelationReport>,
+    /// What became of the points of each output, by its name; empty where there is none.
+    pub outputs: Vec<OutputReport>,
     /// What cleanup found and deleted; none where it did not run.
     pub cleanup: Option<CleanupReport>,
+}
+
+/// What became of the points of the outputs of one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputReport {
+    /// `json`, `influxdb`, `prometheus-rw`, `otlp`.
+    pub name: &'static str,
+    /// Points that were acknowledged.
+    pub written: u64,
+    /// Points that were not.
+    pub lost: u64,
 }
 
 /// What the room `judge` says of a run.
@@ -148,7 +161,8 @@ pub struct CheckReport {
 }
 
 /// What cleanup did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct CleanupReport {
     /// What was found and deleted in each table.
     pub tables: Vec<TableReport>,
@@ -163,7 +177,8 @@ pub struct CleanupReport {
 }
 
 /// What cleanup did in one table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct TableReport {
     /// The table, quoted as Postgres quotes it.
     pub table: String,
@@ -205,6 +220,7 @@ impl RunReport {
             intervals,
             errors: totals.errors(),
             correlation: None,
+            outputs: Vec::new(),
             cleanup,
             run,
         }
@@ -387,6 +403,7 @@ const fn section(id: MetricId) -> Section {
         | MetricId::HTTP_REQ_RESPONSE_TIME
         | MetricId::HTTP_REQ_FAILED
         | MetricId::HTTP_REQS
+        | MetricId::HTTP_REQS_SHED
         | MetricId::CONNECTION_RESET
         | MetricId::CONNECTION_REFUSED
         | MetricId::TIMEOUT => Section::Http,

@@ -28,6 +28,16 @@ impl TrendStats {
     }
 }
 
+impl std::fmt::Display for TrendStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, (name, _)) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "," })?;
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
 impl Default for TrendStats {
     /// k6's.
     fn default() -> Self {

@@ -2,7 +2,7 @@
 
 use super::fidelity::fidelity_value;
 use super::judge::judge_value;
-use super::result::{CleanupReport, Figures, MetricReport, RunReport, error_counts};
+use super::result::{CleanupReport, Figures, MetricReport, OutputReport, RunReport, error_counts};
 use crate::judge::{Confidence, IntervalReport};
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
@@ -109,6 +109,13 @@ fn pacecar(report: &RunReport) -> Value {
         }
         for (name, value) in report.correlation.iter().flat_map(|correlation| correlation.values()) {
             sections.insert(name.into(), value);
+        }
+        if !report.outputs.is_empty() {
+            let of = |output: &OutputReport| {
+                (output.name.to_owned(), json!({ "written": output.written, "lost": output.lost }))
+            };
+            let outputs: Map<_, _> = report.outputs.iter().map(of).collect();
+            sections.insert("outputs".into(), outputs.into());
         }
         if let Some(cleanup) = &report.cleanup {
             sections.insert("cleanup".into(), cleanup_value(cleanup));

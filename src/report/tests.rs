@@ -110,6 +110,7 @@ fn k6_report() -> RunReport {
         intervals: Vec::new(),
         errors: Errors::default(),
         correlation: None,
+        outputs: Vec::new(),
         cleanup: None,
     }
 }

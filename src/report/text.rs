@@ -1,14 +1,14 @@
 //! The summary as text: k6's end-of-test summary line for line, then pacecar's own sections.
 
 use super::correlation::{CorrelationReport, Table};
+use super::explain::short;
+use super::fidelity::rows;
 use super::format;
-use super::result::error_counts;
 use super::result::{CheckReport, CleanupReport, Figures, MetricReport, RunReport, Section, TrendFigures};
 use crate::judge::{JudgeReport, JudgeVerdict};
 use crate::measure::threshold::{Aggregation, ThresholdOutcome, ThresholdResult};
 use crate::measure::{Contains, Quantile, Share};
 use std::fmt::Write as _;
-use std::time::Duration;
 
 /// Whether the text is coloured. The caller knows where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Page {
     }
 
     fn fidelity(&mut self, report: &RunReport) {
-        let RunReport { fidelity, errors, intervals, run, .. } = report;
+        let RunReport { fidelity, .. } = report;
         self.title("FIDELITY");
         if fidelity.valid {
             let line = self.paint("✓ the generator kept its schedule", GREEN);
@@ -236,56 +236,7 @@ impl Page {
             self.line(format_args!("    {line}"));
         }
         self.blank();
-        let input = &fidelity.input;
-        let (lag, time) = (&input.lag, format::duration);
-        let mut rows = vec![
-            (
-                "iterations",
-                format!("{} scheduled", input.scheduled),
-                vec![
-                    format!("{} started", input.started),
-                    format!("{} completed", input.completed),
-                    format!("{} dropped", input.dropped),
-                    format!("{} cut off", input.cut_off()),
-                ],
-            ),
-            ("achieved", format::percent(fidelity.achieved_ratio), Vec::new()),
-            (
-                "lag",
-                format!("med={}", time(lag.med)),
-                vec![format!("p(99)={}", time(lag.p99)), format!("max={}", time(lag.max))],
-            ),
-        ];
-        if !run.paused.is_zero() {
-            let paused = time((run.paused.as_secs_f64() * 1e3).round());
-            rows.push(("paused", paused, vec!["left out of the rates".to_owned()]));
-        }
-        rows.extend(fidelity.arrivals.iter().map(|arrivals| {
-            let kept = arrivals.kept() != Some(false);
-            let mark = if kept { "" } else { "! " };
-            ("arrivals", format!("{mark}{}: {}", arrivals.scenario, arrivals.sentence()), Vec::new())
-        }));
-        if let Some(stationarity) = &fidelity.stationarity {
-            rows.push(("stationary", stationarity.sentence(), Vec::new()));
-        }
-        if input.cpu_seconds > 0.0 || input.max_rss_bytes > 0 {
-            let memory = format!("memory={}", format::bytes(input.max_rss_bytes as f64));
-            rows.push(("generator", format!("cpu={}", time(input.cpu_seconds * 1e3)), vec![memory]));
-        }
-        for interval in intervals {
-            let high =
-                interval.confidence.high.map_or_else(|| "or more".to_owned(), |high| format!("to {}", time(high)));
-            let sure = format!("95 % sure: {} {high}", time(interval.confidence.low));
-            rows.push((interval.metric, format!("{}, {sure}", interval.stat), Vec::new()));
-        }
-        if input.stale_connections > 0 {
-            rows.push(("stale_connections", input.stale_connections.to_string(), Vec::new()));
-        }
-        let named = error_counts(errors).into_iter().filter(|(_, count)| *count > 0);
-        let mut named = named.map(|(name, count)| format!("{name}={count}"));
-        if let Some(first) = named.next() {
-            rows.push(("errors", first, named.collect()));
-        }
+        let rows = rows(report);
         let longest = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
         for (name, value, extras) in rows {
             let dots = self.paint(&format!("{}:", ".".repeat(longest - name.len() + 3)), FAINT);
@@ -479,7 +430,7 @@ fn has_something(metric: &MetricReport, report: &RunReport) -> bool {
 }
 
 /// The figure that a threshold was judged by, as its metric's figures are written.
-fn threshold_value(result: &ThresholdResult, metric: &MetricReport) -> String {
+pub(super) fn threshold_value(result: &ThresholdResult, metric: &MetricReport) -> String {
     match metric.figures {
         Figures::Trend(_) => {
             let figure = Quantile { value: result.observed, censored: result.censored };
@@ -498,11 +449,6 @@ fn trend_value(name: &str, figure: Quantile, contains: Contains) -> String {
     let contains = if name == "count" { Contains::Default } else { contains };
     let bound = if figure.censored { "≥" } else { "" };
     format!("{bound}{}", format::value(figure.value, contains))
-}
-
-/// An instant of the run, as a plan writes it.
-fn short(instant: Duration) -> String {
-    humantime::format_duration(instant).to_string().replace(' ', "")
 }
 
 pub(super) fn width(text: &str) -> usize {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// What timelines came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct TimelinesReport {
     /// The figures.
     pub timelines: TimelineReport,
@@ -17,7 +18,7 @@ pub struct TimelinesReport {
 }
 
 /// What moved with a metric that failed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MovedReport {
     /// The metric, as the plan writes it.
     pub metric: String,
@@ -26,13 +27,15 @@ pub struct MovedReport {
 }
 
 /// What the generator itself used of the machine that it may share with the API.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct GeneratorUse {
     /// In cores.
     pub cores: f64,
     /// Of all cores: 0 to 1.
     pub share: f64,
     /// How long its control group, which is the API's too where they share one, was denied the CPU.
+    #[serde(rename = "throttled_ms", with = "crate::measure::plain::ms")]
     pub throttled: Duration,
 }
 
@@ -91,6 +94,31 @@ impl TimelinesReport {
             values.push(("moved", json!({ "with": moved.metric, "figures": found })));
         }
         values
+    }
+
+    /// Adds what another worker saw of the same target at the same time.
+    pub(super) fn merge(&mut self, other: &Self) {
+        match (&mut self.timelines.pool, &other.timelines.pool) {
+            (Some(pool), Some(other)) => pool.merge(other),
+            (pool @ None, other) => pool.clone_from(other),
+            _ => {}
+        }
+        for (figure, level) in &other.timelines.runtime.figures {
+            self.timelines.runtime.figures.entry(*figure).or_insert(*level);
+        }
+        for note in &other.timelines.notes {
+            if !self.timelines.notes.contains(note) {
+                self.timelines.notes.push(note.clone());
+            }
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.generator, &other.generator) {
+            mine.cores += theirs.cores;
+            mine.share = mine.share.max(theirs.share);
+            mine.throttled += theirs.throttled;
+        }
+        if self.moved.is_none() {
+            self.moved.clone_from(&other.moved);
+        }
     }
 
     /// Whether there is nothing to say.

@@ -3,6 +3,7 @@
 use super::Exit;
 use super::format;
 use super::text::{CYAN, FAINT, GREEN, Page, RED, Style, YELLOW, width};
+use crate::correlate::BandName;
 use crate::measure::Contains;
 use crate::tune::{
     Constraint, Measured, Outcome, Phase, Pods, Setting, Standing, Terms, Trial, ValueReport, Verdict, words,
@@ -77,6 +78,15 @@ fn knobs(setting: &Setting) -> Value {
     Value::Object(setting.iter().map(|(knob, value)| (knob.to_owned(), json!(value))).collect::<Map<_, _>>())
 }
 
+/// Columns of the table.
+const COLUMNS: usize = 7;
+/// The one with the interval.
+const INTERVAL: usize = 3;
+/// The one with what the requests wait for.
+const WAITS: usize = 5;
+/// What stands where nothing was measured.
+const NONE: &str = "-";
+
 /// What the text is about.
 #[derive(Clone, Copy, Debug)]
 pub struct TuneText<'a> {
@@ -99,9 +109,9 @@ impl TuneText<'_> {
     pub fn render(&self, style: Style, columns: usize) -> String {
         let mut page = Page::new(style);
         page.title("TUNE");
-        self.verdict(&mut page);
+        self.verdict(&mut page, columns);
         page.blank();
-        self.table(&mut page);
+        self.table(&mut page, columns);
         page.blank();
         for line in picture::lines(self, columns) {
             page.line(format_args!("    {line}"));
@@ -112,7 +122,7 @@ impl TuneText<'_> {
         page.finish()
     }
 
-    fn verdict(&self, page: &mut Page) {
+    fn verdict(&self, page: &mut Page, columns: usize) {
         let outcome = self.outcome;
         let (text, colour) = match (outcome.verdict, &outcome.recommendation) {
             (Verdict::Recommended, Some(setting)) => (format!("recommended: {setting}"), GREEN),
@@ -130,12 +140,16 @@ impl TuneText<'_> {
         page.line(format_args!("    {text}"));
         if let Some(noise) = outcome.noise {
             let line = format!(
-                "noise floor {}: what differs by less is not ranked; what is worse by less than {} is as good",
+                "noise floor {}: what differs by less is not ranked; a difference of {} is found 4 times of 5; what is \
+                 worse by less than {} is as good",
                 words::percent(noise.relative),
+                words::percent(noise.detectable),
                 words::percent(noise.margin)
             );
-            let line = page.paint(&line, FAINT);
-            page.line(format_args!("    {line}"));
+            for line in picture::wrapped(&line, text_width(columns)) {
+                let line = page.paint(&line, FAINT);
+                page.line(format_args!("    {line}"));
+            }
         }
         if let Some(pods) = &self.pods {
             let (fewest, most) = pods.interval;
@@ -149,44 +163,48 @@ impl TuneText<'_> {
         }
     }
 
-    fn table(&self, page: &mut Page) {
-        let stat = self.terms.objective.stat.clone();
-        let head = [
-            "value".to_owned(),
-            "trials".to_owned(),
-            stat,
-            "95 % interval".to_owned(),
-            "pool in use".to_owned(),
-            String::new(),
-        ];
-        let rows: Vec<[String; 6]> = self.outcome.values.iter().map(|value| self.row(value)).collect();
-        let widths: Vec<usize> = (0..head.len())
-            .map(|at| rows.iter().chain([&head]).map(|row| width(&row[at])).max().unwrap_or(0))
-            .collect();
-        let line = |row: &[String; 6]| {
-            let cell = |(at, text): (usize, &String)| {
-                let gap = " ".repeat(widths[at] - width(text));
-                if at == 0 || at + 1 == head.len() { format!("{text}{gap}") } else { format!("{gap}{text}") }
+    fn table(&self, page: &mut Page, columns: usize) {
+        let stat = self.terms.objective.stat.as_str();
+        let head = ["value", "trials", stat, "95 % interval", "pool in use", "waits most for", ""].map(str::to_owned);
+        let mut rows = vec![head];
+        rows.extend(self.outcome.values.iter().map(|value| self.row(value)));
+        // What nobody measured is no column, and where it is narrow the least needed go first.
+        let empty = |at: usize| rows.iter().skip(1).all(|row| row[at] == NONE);
+        let mut shown: Vec<usize> = (0..COLUMNS).filter(|at| !empty(*at)).collect();
+        let widest = |at: usize| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0);
+        for dropped in [WAITS, INTERVAL] {
+            let needed: usize = shown.iter().map(|at| widest(*at) + 2).sum();
+            if needed + 2 > columns {
+                shown.retain(|at| *at != dropped);
+            }
+        }
+        let line = |row: &[String; COLUMNS]| {
+            let cell = |at: &usize| {
+                let gap = " ".repeat(widest(*at) - width(&row[*at]));
+                let left = *at == 0 || *at >= WAITS;
+                if left { format!("{}{gap}", row[*at]) } else { format!("{gap}{}", row[*at]) }
             };
-            row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+            shown.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
-        let heading = page.paint(&line(&head), FAINT);
-        page.line(format_args!("    {heading}"));
-        for (row, value) in rows.iter().zip(&self.outcome.values) {
-            let line = line(row);
-            let line = match value.standing {
-                Standing::Recommended => page.paint(&line, GREEN),
-                Standing::Out(_) | Standing::NotTried(_) => page.paint(&line, FAINT),
-                _ => line,
+        let standings = std::iter::once(None).chain(self.outcome.values.iter().map(|value| Some(&value.standing)));
+        for (row, standing) in rows.iter().zip(standings) {
+            let line = match standing {
+                Some(Standing::Recommended) => page.paint(&line(row), GREEN),
+                None | Some(Standing::Out(_) | Standing::NotTried(_)) => page.paint(&line(row), FAINT),
+                Some(_) => line(row),
             };
             page.line(format_args!("    {line}"));
         }
     }
 
-    fn row(&self, value: &ValueReport) -> [String; 6] {
+    fn row(&self, value: &ValueReport) -> [String; COLUMNS] {
         let figure = |figure: f64| format::value(picture::rounded(figure), self.contains);
-        let none = || "-".to_owned();
+        let none = || NONE.to_owned();
         let interval = value.interval.map(|found| format!("{} to {}", figure(found.low), figure(found.high)));
+        let waits = value.bands.iter().find(|band| band.band == BandName::P95).map(|band| {
+            let (part, ms) = band.largest();
+            format!("{} {} of {}", part.as_str(), format::duration(picture::rounded(ms)), band.step)
+        });
         let standing = match &value.standing {
             Standing::Worse { share, .. } => format!("{} worse", words::percent(*share)),
             other => other.as_str().to_owned(),
@@ -198,19 +216,25 @@ impl TuneText<'_> {
             value.objective.map_or_else(none, figure),
             interval.unwrap_or_else(none),
             value.utilization.map_or_else(none, |used| format!("{:.0} %", used * 100.0)),
+            waits.unwrap_or_else(none),
             format!("{standing}{today}"),
         ]
     }
 
     fn reasons(&self, page: &mut Page, columns: usize) {
         for reason in &self.outcome.reasons {
-            let lines = picture::wrapped(reason, columns.saturating_sub(6).max(30));
+            let lines = picture::wrapped(reason, text_width(columns));
             for (at, line) in lines.iter().enumerate() {
                 let mark = if at == 0 { page.paint("-", CYAN) } else { " ".to_owned() };
                 page.line(format_args!("    {mark} {line}"));
             }
         }
     }
+}
+
+/// The columns that a sentence may take.
+fn text_width(columns: usize) -> usize {
+    columns.saturating_sub(6).clamp(30, 100)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Every threshold and judge holds.
     Pass,
@@ -90,6 +91,25 @@ impl Exit {
     #[must_use]
     pub fn choose(reasons: impl IntoIterator<Item = Self>) -> Self {
         reasons.into_iter().min_by_key(|reason| reason.rank()).unwrap_or(Self::Passed)
+    }
+
+    /// The one with this code; none where there is none.
+    #[must_use]
+    pub fn of(code: u8) -> Option<Self> {
+        let all = [
+            Self::Passed,
+            Self::Failed,
+            Self::SetupTimeout,
+            Self::Stopped,
+            Self::InvalidPlan,
+            Self::Signal,
+            Self::AddressTaken,
+            Self::SetupFailed,
+            Self::InvalidRun,
+            Self::Refused,
+            Self::CleanupUnfinished,
+        ];
+        all.into_iter().find(|exit| exit.code() == code)
     }
 
     /// The exit code.

@@ -2,21 +2,26 @@
 
 use super::board::Board;
 use super::correlate::{self, CorrelationPlan};
+use super::embed::InProcess;
+use super::export;
+use super::guard as guarding;
+use super::kept;
 use super::redis;
 use super::timelines::{self, TimelinesPlan};
 use super::tune::{self, Figures, Goals};
 use super::undo::UndoPlace;
 use super::{Settings, Source};
 use crate::cleanup::redis::RedisPlan;
-use crate::cleanup::{self, CleanupPlan};
+use crate::cleanup::{self, CleanupPlan, Fence};
 use crate::client;
+use crate::export::Output;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
 use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
 use crate::measure::{Layout, LayoutBuilder, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
-use crate::semconv::RunId;
+use crate::semconv::{self, RunId};
 use crate::workflow::{self, Program};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -27,10 +32,15 @@ pub struct Compiled {
     pub(super) run: RunId,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
+    /// What of it a running run obeys.
+    pub(super) guarding: guarding::GuardPlan,
     pub(super) cleanup: Option<CleanupPlan>,
     pub(super) correlation: Option<CorrelationPlan>,
     pub(super) timelines: Option<TimelinesPlan>,
+    pub(super) outputs: Vec<Output>,
     pub(super) redis: Option<RedisPlan>,
+    /// Closed to requests once the lease may be lost.
+    pub(super) fence: Fence,
     pub(super) undo: Option<UndoPlace>,
     /// Of the plan's text, before anything was filled in.
     pub(super) digest: String,
@@ -49,19 +59,37 @@ pub struct Compiled {
     pub(super) replaced: bool,
     pub(super) layout: Arc<Layout>,
     pub(super) workers: NonZeroUsize,
+    /// Which part of the run this machine plays.
+    pub(super) segment: String,
+    /// Whether all that is counted is kept for a result or a report.
+    pub(super) keeps: bool,
     pub(super) trend_stats: TrendStats,
     pub(super) stop: Stop,
     pub(super) control: Control,
     pub(super) board: Arc<Board>,
+    /// A target in this process, in the place of connections.
+    pub(super) target: Option<InProcess>,
 }
 
 /// Reads a plan and lets each room compile its part. None where the diagnostics have an error.
 ///
 /// Data files are read; nothing else is touched, and nothing is sent.
 pub fn compile(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnostics) {
+    compile_changed(source, settings, |_| ())
+}
+
+/// The same, after `change` has changed what was read.
+pub(super) fn compile_changed(
+    source: &Source,
+    settings: Settings,
+    change: impl FnOnce(&mut Plan),
+) -> (Option<Compiled>, Diagnostics) {
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
     let no_cleanup = settings.overrides.no_cleanup;
-    let mut compiled = plan.and_then(|plan| rooms(plan, source, settings, &mut diagnostics));
+    let mut compiled = plan.and_then(|mut plan| {
+        change(&mut plan);
+        rooms(plan, source, settings, &mut diagnostics)
+    });
     if let Some(compiled) = &mut compiled {
         let never = compiled.plan.cleanup.as_ref().is_some_and(|section| section.when.value == When::Never);
         compiled.undo = Some(UndoPlace::beside(source, no_cleanup || never));
@@ -94,8 +122,10 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .filter(|cleanup| cleanup.when != When::Never || cleanup.has_ledger());
     let redis = redis::compile(&plan, settings.run, diagnostics);
     let mut client = settings.client.clone();
-    client.hosts = Some(guard.host_filter());
-    let client = client::compile(&plan, &client, diagnostics);
+    let fence = Fence::default();
+    client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
+    client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
+    let mut client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags.clone());
     let seed = settings.trial.as_ref().map(|trial| trial.seed);
     let environment = workflow::Environment::new(settings.variables.given.clone()).with_seed(seed);
@@ -103,6 +133,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let thresholds = Thresholds::compile(&plan.thresholds, &mut layout, diagnostics);
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
+    let outputs = export::compile(&plan, &settings.variables, correlation.as_ref(), &mut layout, diagnostics);
     let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
     let figures = settings
         .trial
@@ -110,6 +141,8 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .zip(plan.later.tune.as_ref())
         .and_then(|(trial, tune)| Figures::prepare(tune, trial.warmup, trial.duration, &mut layout));
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
+    let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
+    let guarding = guarding::compile(&plan, source, sees_pool, &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
             diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
@@ -122,16 +155,26 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     {
         program.limit_to(&workflow::Part::new(move |k| stripes.nth(k)));
     }
+    let keeps = settings.keep || file(plan.report.as_ref()).is_some();
+    if keeps {
+        kept::prepare(&mut layout);
+    }
     let mut load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
     load.reseed(seed.unwrap_or(0));
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
+    let control = Control::new(&load);
+    client.gate = Some(control.gate().clone());
+    client.back_off = Some(guarding.back_off(&control));
     Some(Compiled {
         run: settings.run,
         guard,
+        guarding,
         cleanup,
         correlation,
         timelines,
+        outputs,
         redis,
+        fence,
         undo: None,
         digest: super::lease::digest(&source.bytes),
         client: client::Shared::new(client),
@@ -145,12 +188,15 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         replaced: settings.overrides.replaces_scenarios(),
         layout: layout.build(),
         workers,
+        segment: segment.to_string(),
+        keeps,
         trend_stats: settings.trend_stats,
         stop: Stop::new(),
-        control: Control::new(&load),
+        control,
         board: Board::new(&plan.name.value, load.planned_vus()),
         load,
         plan,
+        target: None,
     })
 }
 
@@ -202,7 +248,13 @@ impl Compiled {
     /// The file of the plan's `summary:`, where it names one.
     #[must_use]
     pub fn summary_file(&self) -> Option<PathBuf> {
-        self.plan.summary.as_ref().filter(|file| !file.value.is_empty()).map(|file| PathBuf::from(&file.value))
+        file(self.plan.summary.as_ref()).map(PathBuf::from)
+    }
+
+    /// Where the plan's `report:` goes, where it names something.
+    #[must_use]
+    pub fn report_file(&self) -> Option<&str> {
+        file(self.plan.report.as_ref())
     }
 
     /// The plan in one line: scenarios, steps, thresholds, the longest it may take.
@@ -220,6 +272,11 @@ impl Compiled {
             count(self.plan.thresholds.len(), "threshold"),
         )
     }
+}
+
+/// What a key names; an empty text is as if it were not there.
+fn file(text: Option<&plan::Text>) -> Option<&str> {
+    text.map(|text| text.value.trim()).filter(|text| !text.is_empty())
 }
 
 fn count(number: usize, what: &str) -> String {

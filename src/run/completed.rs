@@ -1,6 +1,7 @@
 //! What a run came to: its report, what went wrong besides, and the exit code.
 
-use crate::report::{Exit, RunReport};
+use crate::report::saved::Kept;
+use crate::report::{Exit, RunReport, SavedRun};
 use crate::tune::Measured;
 
 /// What a run came to.
@@ -8,6 +9,8 @@ use crate::tune::Measured;
 pub struct Completed {
     /// The result as data; none where the run was refused before it began.
     pub report: Option<RunReport>,
+    /// It with all that was counted; none where nobody asked for it to be kept.
+    pub saved: Option<Box<SavedRun>>,
     /// What a person should read beside the report, a line each, the gravest first.
     pub problems: Vec<String>,
     /// How the command ends.
@@ -43,7 +46,17 @@ impl Findings {
     }
 
     pub(super) fn complete(self, report: Option<RunReport>) -> Completed {
-        Completed { report, problems: self.problems, exit: Exit::choose(self.exits), measured: None }
+        Completed { report, saved: None, problems: self.problems, exit: Exit::choose(self.exits), measured: None }
+    }
+
+    /// As [`complete`](Self::complete), with what was kept for a result.
+    pub(super) fn complete_with(self, report: RunReport, kept: Option<Kept>) -> Completed {
+        let mut completed = self.complete(Some(report));
+        let report = completed.report.as_ref();
+        completed.saved = report
+            .zip(kept)
+            .map(|(report, kept)| Box::new(SavedRun::new(report, kept, completed.exit, &completed.problems)));
+        completed
     }
 }
 

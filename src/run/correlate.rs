@@ -9,10 +9,12 @@ use crate::correlate::{
     AttributionReport, Bound, Collector, CollectorError, Forwarder, Incoming, Intake, JoinConfig, Joiner, Narrator,
     Receiver, ReceiverConfig, ReceiverError, ReceiverStats, Taker, intake, local,
 };
+use crate::export::Otlp;
 use crate::measure::{Batch, Layout, LayoutBuilder, WallClock};
-use crate::plan::{Diagnostics, Plan, Variables};
+use crate::plan::{Diagnostics, Plan, Span, Variables};
 use crate::report::{CorrelationReport, ReceiverFigures};
 use crate::semconv::{RunId, Sampling};
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -53,14 +55,14 @@ pub(super) struct Correlation {
 
 /// Where what happened is handed on. The last one that is dropped ends the telling.
 #[derive(Clone, Debug)]
-pub(super) struct Feed(mpsc::Sender<Batch>);
+pub(super) struct Feed(mpsc::Sender<Arc<Batch>>);
 
 /// Joins until the feed ends and what still comes has come.
 struct Joining {
     joiner: Joiner,
     narrator: Option<Narrator>,
     incoming: Option<Incoming>,
-    feed: mpsc::Receiver<Batch>,
+    feed: mpsc::Receiver<Arc<Batch>>,
     linger: Duration,
     /// Who keeps timelines.
     ear: Option<mpsc::Sender<Told>>,
@@ -116,6 +118,19 @@ pub(super) fn compile(
 // === impl CorrelationPlan ===
 
 impl CorrelationPlan {
+    /// Tells the output otlp what it must know of its neighbour: which traces are recorded, that spans which go to the
+    /// same collector are not sent twice, and where pacecar itself listens.
+    pub(super) fn share_with(&self, otlp: &mut Otlp, diagnostics: &mut Diagnostics) {
+        otlp.sample(self.sampling);
+        let listening: Vec<&str> = self.receiver.listen.iter().chain(&self.receiver.grpc).map(String::as_str).collect();
+        if let Err(error) = otlp.refuse_own(&listening) {
+            diagnostics.error(Span::NONE, error.to_string()).hint("name the collector that is to get it: otlp=URL");
+        }
+        if let Some(collector) = &self.collector {
+            otlp.leave_spans_to(collector);
+        }
+    }
+
     /// Binds what is named and begins to join what the feed tells.
     /// `ear` hears what timelines are made of.
     pub(super) async fn start(
@@ -131,7 +146,7 @@ impl CorrelationPlan {
         };
         let clock = WallClock::now();
         let way = forwarder.as_ref().map(Forwarder::handle);
-        let narrator = way.clone().map(|way| Narrator::new(run, layout, self.sampling, clock, way));
+        let narrator = way.clone().map(|way| Narrator::new(run, layout, self.sampling, clock, &[], way));
         let (receiver, incoming) = if bound.http().is_some() || bound.grpc().is_some() {
             for (protocol, address) in [("http", bound.http()), ("grpc", bound.grpc())] {
                 if let Some(address) = address {
@@ -199,7 +214,7 @@ impl Correlation {
 
 impl Feed {
     /// Hands on what a worker recorded. Waits where the join is behind: the workers do not.
-    pub(super) async fn tell(&self, batch: Batch) {
+    pub(super) async fn tell(&self, batch: Arc<Batch>) {
         if !batch.is_empty() {
             // Gone only where the join panicked, which its report tells.
             let _ = self.0.send(batch).await;

@@ -7,26 +7,31 @@ use super::board::Snapshot;
 use super::compile::Compiled;
 use super::completed::{Completed, Findings, chain};
 use super::correlate::{Correlation, CorrelationError, Feed};
+use super::embed::vus_over;
+use super::export;
 use super::fidelity::{Meter, Used};
 use super::handle::Handle;
-use super::lease::{self, Task, Tenure};
+use super::kept::Keeping;
+use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
-use super::reporter::Reporter;
+use super::reporter::{Reporter, held_by};
 use super::timelines::{TimelinesPlan, Watch};
-use crate::cleanup::{self, CleanupOutcome, Hold, Refusal, RefusalKind};
+use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
 use crate::correlate::timeline::PoolReport;
+use crate::export::{EventKind, Exports};
 use crate::guard;
 use crate::judge::JudgeReport;
 use crate::load::{self, Ended, StopReason, WorkerContext};
-use crate::measure::{Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
-use crate::report::{CleanupReport, Exit, Judged, RunMeta, RunReport, Verdict};
+use crate::measure::{Course, Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
+use crate::report::{Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tower::Service;
 
 /// The time setup gets, and teardown: k6's `setupTimeout` and `teardownTimeout`.
 const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,6 +39,8 @@ const PHASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the load came to.
 struct Load {
     totals: Totals,
+    /// It over time.
+    course: Course,
     /// From the load's start to its end.
     duration: Duration,
     /// What it cost this process.
@@ -81,7 +88,8 @@ impl Compiled {
     /// Waits where the run was asked to start paused, as in k6 before setup.
     async fn wait_for_resume(&self, show: &mut impl FnMut(&Progress)) {
         if self.control.is_paused() {
-            show(&Progress { phase: Phase::Paused, paused: true, ..Progress::default() });
+            let held_by = held_by(&self.control);
+            show(&Progress { phase: Phase::Paused, paused: true, held_by, ..Progress::default() });
             tokio::select! {
                 () = self.control.resumed() => {}
                 () = self.stop.stopped() => {}
@@ -101,6 +109,7 @@ impl Compiled {
             show(progress);
         };
         show(&Progress { phase: Phase::Preflight, ..Progress::default() });
+        let Some(mut exports) = self.open_outputs(&mut findings).await else { return findings.complete(None) };
         if !self.admit(true, &mut findings).await {
             return findings.complete(None);
         }
@@ -122,10 +131,10 @@ impl Compiled {
                 }
             }
         }
-        let journal = match self.open_journal() {
+        let journal = match self.open_journal(tenure.is_some()).await {
             Ok(journal) => journal,
-            Err(error) => {
-                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {error}\n    hint: it stands beside the plan: make its folder writable"));
+            Err(problem) => {
+                findings.add(Exit::Refused, format!("refused to start: cleanup: the journal of undo: {problem}"));
                 if let (Some(tenure), Some(cleanup)) = (tenure, &self.cleanup) {
                     tenure.end(cleanup, self.name(), true, &mut findings).await;
                 }
@@ -133,25 +142,32 @@ impl Compiled {
             }
         };
         let hold = tenure.as_ref().map(Tenure::hold);
+        self.program.pass(self.control.gate().clone());
+        let keeper = self.guarding.start(&self.control).await;
         self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
         show(&Progress { phase: Phase::Setup, ..Progress::default() });
         // Stopped before anything was sent: then nothing is.
         let begun = self.stop.reason().is_none();
+        exports.begin();
         let ready = begun && self.phase(Phase::Setup, hold.clone(), &mut around, &mut findings).await;
-        if begun {
+        if begun && self.program.has_undo() && self.lets("what killed runs left was not undone", &mut findings).await {
             self.undo_leftovers(&mut findings).await;
         }
         let loaded = ready && self.stop.reason().is_none();
-        if let (Some(feed), Some(recorder)) = (&feed, around.last_mut()) {
-            feed.tell(recorder.take_stream()).await;
+        if let Some(recorder) = around.last_mut() {
+            tell(&exports, feed.as_ref(), recorder).await;
+        }
+        if let (true, Some(tenure), Some(plan)) = (loaded, &mut tenure, &self.cleanup) {
+            tenure.sweep_while_traffic_runs(plan, self.name());
         }
         let load = if loaded {
-            self.load(&mut show, feed.as_ref(), watch.as_ref(), &mut findings).await
+            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
+                course: Course::default(),
                 duration: Duration::ZERO,
                 used: Used::default(),
             }
@@ -159,24 +175,33 @@ impl Compiled {
         if let Some(watch) = &mut watch {
             watch.load_ended().await;
         }
-        self.undo_created(&mut findings).await;
+        if let Some(tenure) = &tenure {
+            tenure.rest();
+        }
+        self.fence.open();
+        let sends = self.program.has_undo() || !self.plan.teardown.is_empty();
+        let may_send = !sends || self.lets("neither teardown nor undo was sent", &mut findings).await;
+        if may_send {
+            self.undo_created(&mut findings).await;
+        }
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
-        if begun {
+        if begun && may_send {
             self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
-        let Load { mut totals, duration, used } = load;
+        keeper.end(&self.control, &mut findings);
+        let Load { mut totals, course, duration, used } = load;
+        export::tell_unfinished(&exports, &totals, duration);
         for recorder in &mut around {
             totals.merge(recorder);
-            if let Some(feed) = &feed {
-                feed.tell(recorder.take_stream()).await;
-            }
+            tell(&exports, feed.as_ref(), recorder).await;
         }
+        exports.event(if self.stopped_from_outside() { EventKind::Stopped } else { EventKind::Ended });
+        exports.close();
         self.board.close(Snapshot::of(&totals, &self.thresholds, None, duration));
         // What the API still sends comes in while the rows go.
         drop(feed);
-        let cleanup = self.sweep(tenure, &mut show, &mut findings).await;
-        let cleanup = self.sweep_redis(cleanup, &mut show, &mut findings).await;
+        let cleanup = self.clean_up(tenure, &mut show, &mut findings).await;
         let cleanup = self.close_journal(journal, cleanup, &mut findings).await;
         let correlation = match correlation {
             Some(correlation) => {
@@ -209,18 +234,25 @@ impl Compiled {
             let timelines = watch.report(plan, &totals, duration, used, &failed);
             report.correlation.get_or_insert_default().timelines = Some(timelines);
         }
+        report.outputs = export::finish(exports, &mut findings).await;
         let measured = self.figures.as_ref().filter(|_| loaded).map(|figures| {
             let timelines = report.correlation.as_ref().and_then(|correlation| correlation.timelines.as_ref());
             let pool = timelines.and_then(|timelines| timelines.timelines.pool.as_ref());
             let settled = report.fidelity.stationarity.as_ref();
             figures.read(&totals, duration, settled, pool.is_some_and(PoolReport::can_constrain))
         });
-        Completed { measured, ..findings.complete(Some(report)) }
+        let kept = self.keep(&totals, course);
+        Completed { measured, ..findings.complete_with(report, kept) }
     }
 
     /// Asks the guard alone.
     pub(super) fn admit_guard(&self) -> Result<(), guard::Refusal> {
         self.guard.admit(&self.plan)
+    }
+
+    /// Whether a signal, or somebody at the control address, ended the load.
+    fn stopped_from_outside(&self) -> bool {
+        matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control))
     }
 
     /// Begins to correlate, where the plan asks for it.
@@ -242,8 +274,7 @@ impl Compiled {
             return JudgeReport::default();
         }
         let mut report = self.judges.judge(totals, end);
-        let stopped = matches!(self.stop.reason(), Some(StopReason::Signal | StopReason::Control));
-        if stopped || self.replaced {
+        if self.stopped_from_outside() || self.replaced {
             for sentence in report.leave_out_unjudged() {
                 findings.note(format!("not judged: {sentence}"));
             }
@@ -255,6 +286,7 @@ impl Compiled {
     async fn load(
         &self,
         show: &mut impl FnMut(&Progress),
+        exports: &Exports,
         feed: Option<&Feed>,
         watch: Option<&Watch>,
         findings: &mut Findings,
@@ -264,22 +296,33 @@ impl Compiled {
             watch.begin(start);
         }
         let (client, program) = (self.client.clone(), Arc::clone(&self.program));
-        let factory = move |context: WorkerContext| vus(&client, &program, context);
-        let (layout, stop) = (Arc::clone(&self.layout), self.stop.clone());
-        let control = self.control.clone();
-        let mut workers =
-            load::start(self.load.clone(), self.workers.get(), factory, Arc::clone(&layout), start, stop, control);
+        let (layout, stop, control) = (Arc::clone(&self.layout), self.stop.clone(), self.control.clone());
+        let (plan, count, of) = (self.load.clone(), self.workers.get(), Arc::clone(&layout));
+        let mut workers = match self.target.clone() {
+            None => {
+                let factory = move |context: WorkerContext| vus(&client, &program, context);
+                load::start(plan, count, factory, of, start, stop, control)
+            }
+            Some(target) => {
+                let factory = move |context: WorkerContext| vus_over(&client, &program, &target, context);
+                load::start(plan, count, factory, of, start, stop, control)
+            }
+        };
+        let mut keeping = Keeping::new(self.keeps, &layout, start);
         let mut totals = Totals::new(layout, start);
         let names: Vec<_> = self.plan.scenarios.iter().map(|scenario| named(&scenario.name.value)).collect();
         if let Some(handovers) = workers.reporter() {
             let reporter = Reporter {
                 totals: &mut totals,
+                keeping: &mut keeping,
                 thresholds: &self.thresholds,
                 stop: &self.stop,
                 control: &self.control,
                 board: &self.board,
+                conditions: self.guarding.conditions(&self.control),
                 feed,
                 watch,
+                exports,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
@@ -294,7 +337,7 @@ impl Compiled {
             }
         };
         totals.set_paused(self.control.paused_for(end));
-        Load { totals, duration: end.saturating_duration_since(start), used: meter.stop() }
+        Load { totals, course: keeping.course(), duration: end.saturating_duration_since(start), used: meter.stop() }
     }
 
     /// Runs the steps of setup or teardown. Answers whether they went well.
@@ -311,8 +354,13 @@ impl Compiled {
             return true;
         }
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
-        let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || {
-            play_once(client, program, layout, setup, hold)
+        let target = self.target.clone();
+        let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || async move {
+            let (worker, traffic) = (client.worker(), Traffic::default());
+            match target {
+                None => play_once(worker.vu(traffic.clone()), traffic, program, layout, setup, hold).await,
+                Some(target) => play_once(worker.vu_over(target), traffic, program, layout, setup, hold).await,
+            }
         });
         let what = if setup { "setup" } else { "teardown" };
         let (recorder, outcome) = match played.await {
@@ -348,52 +396,14 @@ impl Compiled {
             }
         }
     }
+}
 
-    /// Deletes what the run caused, where the plan says what that is.
-    async fn sweep(
-        &self,
-        tenure: Option<Tenure>,
-        show: &mut impl FnMut(&Progress),
-        findings: &mut Findings,
-    ) -> Option<CleanupReport> {
-        let (plan, tenure) = (self.cleanup.as_ref()?, tenure?);
-        show(&Progress { phase: Phase::Cleanup { deleted: 0 }, ..Progress::default() });
-        let task = tenure.settle(plan, findings).await;
-        let outcome = match task {
-            Ok(Task::Sweep(scope)) => {
-                let tell = |progress: cleanup::Progress| {
-                    show(&Progress { phase: Phase::Cleanup { deleted: progress.deleted }, ..Progress::default() });
-                };
-                let outcome = cleanup::sweep(plan, &scope, false, tell).await;
-                tenure.end(plan, self.name(), outcome.refused.is_none(), findings).await;
-                outcome
-            }
-            Ok(Task::Keep) => {
-                tenure.end(plan, self.name(), true, findings).await;
-                return None;
-            }
-            Ok(Task::Reclaim) => {
-                lease::told_of_loss(findings);
-                tenure.reclaim(plan, self.name()).await
-            }
-            Err(refusal) => {
-                findings.add(
-                    Exit::CleanupUnfinished,
-                    format!("cleanup could not run, test data may be left: {}", explain(&refusal)),
-                );
-                return None;
-            }
-        };
-        if !outcome.is_clean() {
-            findings.exit(Exit::CleanupUnfinished);
-            for problem in told(&outcome) {
-                findings.note(problem);
-            }
-        }
-        for note in &outcome.notes {
-            findings.note(format!("cleanup: {note}"));
-        }
-        Some(CleanupReport::from(&outcome))
+/// Tells whoever wants to know what setup or teardown recorded.
+async fn tell(exports: &Exports, feed: Option<&Feed>, recorder: &mut Recorder) {
+    let stream = Arc::new(recorder.take_stream());
+    exports.record(&stream);
+    if let Some(feed) = feed {
+        feed.tell(stream).await;
     }
 }
 
@@ -409,17 +419,22 @@ fn vus(client: &client::Shared, program: &Arc<Program>, context: WorkerContext) 
 }
 
 /// Plays setup's or teardown's steps once; none where they ran out of time.
-async fn play_once(
-    client: client::Shared,
+async fn play_once<S, B>(
+    service: S,
+    traffic: Traffic,
     program: Arc<Program>,
     layout: Arc<Layout>,
     setup: bool,
     hold: Option<watch::Receiver<Hold>>,
-) -> (Recorder, Option<Result<(), PhaseError>>) {
+) -> (Recorder, Option<Result<(), PhaseError>>)
+where
+    S: Service<client::Request, Response = http::Response<B>>,
+    S::Error: Into<load::BoxError>,
+    B: http_body::Body<Data = bytes::Bytes>,
+    B::Error: Into<load::BoxError>,
+{
     let start = Instant::now();
     let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), start));
-    let traffic = Traffic::default();
-    let service = client.worker().vu(traffic.clone());
     let steps = async {
         if setup {
             program.setup(service, recorder.clone(), traffic).await

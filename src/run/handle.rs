@@ -5,7 +5,8 @@
 
 use super::board::{Board, Snapshot, Stage};
 use super::compile::Compiled;
-use crate::load::{Control, ControlError, Scale, Stop, StopReason};
+use super::reporter::held_by;
+use crate::load::{Control, ControlError, HeldBy, Scale, Stop, StopReason};
 use crate::report::Exit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,7 +32,7 @@ struct Part {
 pub struct Status {
     /// Where it is.
     pub stage: Stage,
-    /// Whether it is paused.
+    /// Whether anybody holds it: an operator, or the guard.
     pub paused: bool,
     /// VUs at work.
     pub vus: u64,
@@ -89,12 +90,27 @@ impl Handle {
         self.part().control.pause()
     }
 
-    /// Goes on where it was paused.
+    /// Goes on where it was paused, unless the guard holds it too.
     ///
     /// # Errors
-    /// Where it is not paused.
+    /// Where no operator paused it.
     pub fn resume(&self) -> Result<(), ControlError> {
         self.part().control.resume()
+    }
+
+    /// The kill switch by signal: no request leaves while it is on.
+    pub fn kill_switch(&self, on: bool) {
+        if on {
+            self.part().control.hold(HeldBy::Signal, "SIGUSR1");
+        } else {
+            self.part().control.release(HeldBy::Signal);
+        }
+    }
+
+    /// Why the guard holds the traffic; empty where it does not.
+    #[must_use]
+    pub fn held_by(&self) -> Vec<String> {
+        held_by(&self.part().control)
     }
 
     /// Changes the VUs, and the most there can be, of the first externally-controlled scenario.

@@ -6,17 +6,27 @@
 use super::compile::Compiled;
 use super::completed::{Findings, chain};
 use super::explain;
+use super::sweeps::Sweeps;
 use crate::cleanup::{
-    self, CleanupOutcome, CleanupPlan, Hold, Lease, LeaseKind, LeaseTerms, LedgerFacts, LedgerScope, LedgerState, Note,
-    Reaped, Refusal, Scope, Takes,
+    self, CleanupOutcome, CleanupPlan, Fence, Hold, Lease, LeaseKind, LeaseTerms, LedgerFacts, LedgerScope,
+    LedgerState, Left, Note, Part, Reaped, Refusal, RefusalCause, Scope, Takes,
 };
+use crate::guard::HostFilter;
 use crate::load::{Stop, StopReason};
 use crate::plan::{Cleanup, Ledger, When};
 use crate::report::Exit;
 use md5::{Digest, Md5};
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How long is waited at the end for a database that cannot be reached; never longer than the lease.
+const AWAY: Duration = Duration::from_secs(15);
+/// How often it is tried.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A lease, and what stops the traffic when it is lost.
 pub(super) struct Tenure {
@@ -25,12 +35,14 @@ pub(super) struct Tenure {
     hold: watch::Receiver<Hold>,
     /// Ended by `Drop`.
     watcher: JoinHandle<()>,
+    /// Those while traffic runs, where the plan asks for them.
+    sweeps: Option<Sweeps>,
 }
 
 /// What is to be done when the traffic is over.
 pub(super) enum Task {
-    /// Sweep this.
-    Sweep(Scope),
+    /// Sweep this, and leave those.
+    Sweep(Scope, Vec<Left>),
     /// The rows stay until somebody asks for them.
     Keep,
     /// The lease was lost: take it over as another would, if that one was not faster.
@@ -83,10 +95,10 @@ impl Compiled {
             takes: Takes::Own,
             kept,
         };
-        let lease = Lease::take(plan, terms).await?;
+        let lease = Lease::take(plan, terms, self.fence.clone()).await?;
         let hold = lease.hold();
         let watcher = tokio::spawn(watch_over(hold.clone(), self.stop.clone()));
-        Ok(Tenure { lease, kept, hold, watcher })
+        Ok(Tenure { lease, kept, hold, watcher, sweeps: None })
     }
 }
 
@@ -98,8 +110,42 @@ impl Tenure {
         self.hold.clone()
     }
 
-    /// Decides who sweeps. What is left to others is told.
+    /// From here on sweeps what is old enough, where the plan asks for it.
+    pub(super) fn sweep_while_traffic_runs(&mut self, plan: &CleanupPlan, name: &str) {
+        self.sweeps = Sweeps::start(plan, name, self.hold());
+    }
+
+    /// No further sweep begins: the traffic is over.
+    pub(super) fn rest(&self) {
+        if let Some(sweeps) = &self.sweeps {
+            sweeps.rest();
+        }
+    }
+
+    /// What was swept while traffic ran, when the last of these sweeps is through.
+    pub(super) async fn swept(&mut self, findings: &mut Findings) -> CleanupOutcome {
+        match self.sweeps.take() {
+            Some(sweeps) => sweeps.finish(findings).await,
+            None => CleanupOutcome::default(),
+        }
+    }
+
+    /// Decides who sweeps. What is left to others is told. A database that is away for a moment is waited for.
     pub(super) async fn settle(&self, plan: &CleanupPlan, findings: &mut Findings) -> Result<Task, Refusal> {
+        let until = Instant::now() + plan.lease().min(AWAY);
+        loop {
+            match self.try_settle(plan, findings).await {
+                Err(Refusal { cause: RefusalCause::Connect(_) | RefusalCause::ConnectTimeout(_), .. })
+                    if Instant::now() < until =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn try_settle(&self, plan: &CleanupPlan, findings: &mut Findings) -> Result<Task, Refusal> {
         if plan.has_ledger() {
             told_by_ledger(&LedgerFacts::of(plan, plan.run).await?, findings);
         }
@@ -110,16 +156,21 @@ impl Tenure {
         if *self.hold.borrow() == Hold::Lost {
             return Ok(Task::Reclaim);
         }
-        let left = self.lease.settle().await?;
+        let left = match self.lease.settle().await {
+            Err(Refusal { cause: RefusalCause::LeaseLost { .. }, .. }) => return Ok(Task::Reclaim),
+            settled => settled?,
+        };
+        let root = |left: &Left| if let Part::Root(root) = left.part { Some(root) } else { None };
         let scope = Scope {
-            left_alone: left.iter().map(|left| left.root).collect(),
+            left_alone: left.iter().filter_map(root).collect(),
             ledger: LedgerScope::Runs(vec![plan.run]),
             older_than: None,
+            under: Some(self.lease.term()),
         };
-        for left in left {
-            findings.note(format!("cleanup: {}", Note::from(left)));
+        for left in &left {
+            findings.note(format!("cleanup: {}", Note::from(left.clone())));
         }
-        Ok(Task::Sweep(scope))
+        Ok(Task::Sweep(scope, left))
     }
 
     /// Ends the lease, and finishes what runs that died meanwhile left. `done`: the sweep went through, even where a
@@ -142,8 +193,7 @@ impl Tenure {
     pub(super) async fn reclaim(self, plan: &CleanupPlan, name: &str) -> CleanupOutcome {
         self.watcher.abort();
         drop(self.lease);
-        tokio::time::sleep(plan.lease() / 3).await;
-        match cleanup::reap(plan, name, false, |_| ()).await {
+        match cleanup::reclaim(plan, name).await {
             Ok(reaped) => reaped.outcome,
             Err(refusal) => CleanupOutcome { refused: Some(refusal), ..CleanupOutcome::default() },
         }
@@ -155,6 +205,11 @@ impl Tenure {
 /// Whether a section asks for a ledger in a database that is there.
 pub(super) fn has_ledger(cleanup: &Cleanup) -> bool {
     cleanup.postgres.as_ref().is_some_and(|postgres| !postgres.url.is_empty() && postgres.ledger.value != Ledger::Off)
+}
+
+/// Lets a request go only where the guard allows, and only while the lease cannot be another's.
+pub(super) fn fenced(hosts: HostFilter, fence: Fence) -> HostFilter {
+    Arc::new(move |uri| fence.admits() && hosts(uri))
 }
 
 /// Waits until the lease is lost; for ever where it is not.
@@ -175,7 +230,7 @@ async fn watch_over(mut hold: watch::Receiver<Hold>, stop: Stop) {
 }
 
 /// Tells what killed runs had left.
-fn told_of(reaped: &Reaped, findings: &mut Findings) {
+pub(super) fn told_of(reaped: &Reaped, findings: &mut Findings) {
     if reaped.runs.is_empty() {
         return;
     }
@@ -206,10 +261,15 @@ fn told_by_ledger(facts: &LedgerFacts, findings: &mut Findings) {
     }
 }
 
+/// What a lease that was not renewed in time means for the exit code.
+pub(super) fn told_of_stop(findings: &mut Findings) {
+    findings.add(Exit::CleanupUnfinished, "the lease could not be renewed in time, and the traffic stopped");
+}
+
 /// What a lost lease means for the exit code.
 pub(super) fn told_of_loss(findings: &mut Findings) {
     findings.add(
         Exit::CleanupUnfinished,
-        "the lease was lost, and the traffic stopped: another pacecar may have deleted rows of this run meanwhile",
+        "the lease was lost: another pacecar may have deleted rows of this run meanwhile",
     );
 }

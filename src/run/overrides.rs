@@ -18,6 +18,8 @@ pub struct Overrides {
     pub scenarios: Vec<String>,
     /// `--threshold`: beside the plan's.
     pub thresholds: Vec<ThresholdDocument>,
+    /// `--out`: beside the plan's.
+    pub outputs: Vec<String>,
     /// `--no-thresholds`: none is judged, those of `thresholds` neither.
     pub no_thresholds: bool,
     /// `--no-cleanup`: nothing is deleted, and no database is needed.
@@ -47,6 +49,7 @@ impl Overrides {
             plan.scenarios = vec![default_scenario(once)];
         }
         self.select(plan, diagnostics);
+        plan.outputs.extend(self.outputs.iter().cloned().map(Spanned::nowhere));
         if self.no_thresholds {
             plan.thresholds.clear();
         } else {

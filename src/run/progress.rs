@@ -7,8 +7,10 @@ use std::time::Duration;
 pub struct Progress {
     /// Where the run is.
     pub phase: Phase,
-    /// Whether an operator holds the load.
+    /// Whether anybody holds the load.
     pub paused: bool,
+    /// Why the guard holds it, where it does.
+    pub held_by: Vec<String>,
     /// The scenarios, in the order of the plan.
     pub scenarios: Vec<ScenarioProgress>,
 }

@@ -1,13 +1,12 @@
 //! The keys in Redis that a run causes: judged before its first request, deleted after the rows.
 
 use super::compile::Compiled;
-use super::completed::Findings;
-use super::drive::{explain, told};
+use super::drive::explain;
 use super::progress::{Phase, Progress};
-use crate::cleanup::RefusalKind;
 use crate::cleanup::redis::{self, RedisPlan};
+use crate::cleanup::{CleanupOutcome, RefusalKind};
 use crate::plan::{Diagnostics, Plan, When};
-use crate::report::{CleanupReport, Exit};
+use crate::report::Exit;
 use crate::semconv::RunId;
 
 /// What is to be deleted in Redis. None where nothing is, or the section is wrong.
@@ -30,27 +29,18 @@ impl Compiled {
         Some((exit, format!("refused to start: cleanup: {}", explain(&refusal))))
     }
 
-    /// Deletes the keys, and adds what that came to.
-    pub(super) async fn sweep_redis(
+    /// Deletes the keys of `plan` too, and adds what that came to.
+    pub(super) async fn sweep_keys(
         &self,
-        before: Option<CleanupReport>,
+        plan: Option<RedisPlan>,
+        outcome: &mut CleanupOutcome,
         show: &mut impl FnMut(&Progress),
-        findings: &mut Findings,
-    ) -> Option<CleanupReport> {
-        let Some(plan) = &self.redis else { return before };
-        let rows = before.as_ref().map_or(0, |report| report.tables.iter().map(|table| table.deleted).sum::<u64>());
-        let outcome = redis::sweep(plan, |keys| {
-            show(&Progress { phase: Phase::Cleanup { deleted: rows + keys }, ..Progress::default() });
-        })
-        .await;
-        if !outcome.is_clean() {
-            findings.exit(Exit::CleanupUnfinished);
-            for problem in told(&outcome) {
-                findings.note(problem);
-            }
-        }
-        let mut report = before.unwrap_or_default();
-        report.add(CleanupReport::from(&outcome));
-        Some(report)
+    ) {
+        let Some(plan) = plan else { return };
+        let before = outcome.deleted();
+        let swept = redis::sweep(&plan, |keys| {
+            show(&Progress { phase: Phase::Cleanup { deleted: before + keys }, ..Progress::default() });
+        });
+        outcome.absorb(swept.await);
     }
 }

@@ -3,10 +3,14 @@
 
 use super::board::{Board, Snapshot};
 use super::correlate::Feed;
+use super::export::tell_gauges;
+use super::guard::Conditions;
+use super::kept::Keeping;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
 use super::timelines::Watch;
-use crate::load::{self, Control, Stop, StopReason};
+use crate::export::{EventKind, Exports};
+use crate::load::{self, Control, HeldBy, Stop, StopReason};
 use crate::measure::{MetricId, Reading, Selector, ThresholdResult, Thresholds, Totals};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +26,20 @@ const JUDGE_EVERY: u32 = 2;
 /// What the reporter needs while the load lives.
 pub(super) struct Reporter<'a> {
     pub(super) totals: &'a mut Totals,
+    /// The run over time.
+    pub(super) keeping: &'a mut Keeping,
     pub(super) thresholds: &'a Thresholds,
     pub(super) stop: &'a Stop,
     /// Who wants to hear of each thing that happened.
     pub(super) feed: Option<&'a Feed>,
     /// Who watches the target over time.
     pub(super) watch: Option<&'a Watch>,
+    /// Who writes points.
+    pub(super) exports: &'a Exports,
     pub(super) control: &'a Control,
     pub(super) board: &'a Board,
+    /// What may pause the traffic for its figures.
+    pub(super) conditions: Conditions,
     /// The scenarios' names, in the order of the plan, with the selector of their samples.
     pub(super) names: &'a [(String, Selector)],
 }
@@ -48,6 +58,7 @@ impl Reporter<'_> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut aborted = None;
         let mut tick = 0;
+        let mut held = false;
         let mut before: Vec<u64> = vec![0; self.names.len()];
         let mut recent = Recent::new(self.totals.start());
         let mut asked = self.board.open(Arc::clone(&progress));
@@ -56,16 +67,19 @@ impl Reporter<'_> {
                 handover = handovers.receive() => {
                     let Some(mut handover) = handover else { break };
                     self.totals.merge(&handover.recorder);
-                    let stream = handover.recorder.take_stream();
+                    self.keeping.take(&handover.recorder);
+                    let stream = Arc::new(handover.recorder.take_stream());
                     if let Some(watch) = self.watch {
                         watch.saw(&stream);
                     }
+                    self.exports.record(&stream);
                     if let Some(feed) = self.feed {
                         feed.tell(stream).await;
                     }
                     handover.recorder.clear();
                     handovers.give_back(handover.worker, handover.recorder);
                 }
+                () = self.conditions.taken() => self.conditions.stop_again(),
                 Some(question) = asked.recv() => {
                     let snapshot = Arc::new(self.look(Some(&recent)));
                     self.board.keep(Arc::clone(&snapshot));
@@ -74,11 +88,16 @@ impl Reporter<'_> {
                 }
                 _ = ticks.tick() => {
                     tick += 1;
-                    self.totals.sample_vus();
+                    if let Some((active, made)) = self.totals.sample_vus() {
+                        tell_gauges(self.exports, &[(MetricId::VUS, active), (MetricId::VUS_MAX, made)]);
+                    }
+                    self.tell_pauses(&mut held);
                     if let Some(watch) = self.watch {
-                        watch.feed(self.totals);
+                        tell_gauges(self.exports, &watch.feed(self.totals));
                     }
                     recent.sample(self.totals);
+                    let at = Instant::now().saturating_duration_since(self.totals.start());
+                    self.conditions.look(self.totals, at);
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {
                         aborted = self.judge();
@@ -86,6 +105,7 @@ impl Reporter<'_> {
                 }
             }
         }
+        self.conditions.end();
         self.totals.sample_vus();
         self.board.close(self.look(None));
         aborted
@@ -104,11 +124,21 @@ impl Reporter<'_> {
         Snapshot::of(self.totals, self.thresholds, recent, elapsed)
     }
 
+    /// Tells that the run was paused, or goes on; `held` is what was told last.
+    fn tell_pauses(&self, held: &mut bool) {
+        let paused = self.control.is_paused();
+        if std::mem::replace(held, paused) != paused {
+            self.exports.event(if paused { EventKind::Paused } else { EventKind::Resumed });
+        }
+    }
+
     /// Stops the run where a threshold says so. Running iterations may finish: what they wrote must be found later.
     fn judge(&mut self) -> Option<ThresholdResult> {
         let elapsed = self.elapsed();
         let failed = self.thresholds.abort(self.totals, elapsed)?;
         self.stop.drain(StopReason::Threshold);
+        let (metric, expression) = (failed.metric.clone(), failed.expression.clone());
+        self.exports.event(EventKind::Aborted { metric, expression });
         Some(failed)
     }
 
@@ -149,6 +179,12 @@ impl Reporter<'_> {
                 }
             })
             .collect();
-        Progress { phase: Phase::Load, paused: self.control.is_paused(), scenarios }
+        Progress { phase: Phase::Load, paused: self.control.is_paused(), held_by: held_by(self.control), scenarios }
     }
+}
+
+/// Why the guard holds the traffic; none where only an operator does.
+pub(super) fn held_by(control: &Control) -> Vec<String> {
+    let holds = control.holds().into_iter().filter(|(by, _)| *by != HeldBy::Operator);
+    holds.map(|(_, reason)| reason).collect()
 }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub segment_sequence: Option<String>,
     /// `--summary-trend-stats`.
     pub trend_stats: TrendStats,
+    /// Whether all that is counted is kept for a result or a report; `report:` in the plan asks for it, too.
+    pub keep: bool,
     /// Where the run is a trial of a tune: what of the plan it drives, and how long.
     pub trial: Option<TrialLoad>,
 }
@@ -60,6 +62,7 @@ impl Settings {
             segment: None,
             segment_sequence: None,
             trend_stats: TrendStats::default(),
+            keep: false,
             trial: None,
         }
     }

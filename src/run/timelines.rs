@@ -98,6 +98,11 @@ fn is_of_pool(metric: &str) -> bool {
 // === impl TimelinesPlan ===
 
 impl TimelinesPlan {
+    /// Whether anything tells of the pool.
+    pub(super) const fn sees_pool(&self) -> bool {
+        self.sources.sees_pool
+    }
+
     /// Begins to watch.
     pub(super) fn start(&self) -> Watch {
         let timelines = Timelines::new(self.sources.timelines, Instant::now(), WallClock::now());
@@ -194,8 +199,9 @@ impl Watch {
         }
     }
 
-    /// Tells the totals what is known of the pool.
-    pub(super) fn feed(&self, totals: &mut Totals) {
+    /// Tells the totals what is known of the pool. Answers with what is new.
+    pub(super) fn feed(&self, totals: &mut Totals) -> Vec<(MetricId, f64)> {
+        let mut news = Vec::new();
         let timelines = lock(&self.timelines);
         let mut fed = self.fed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, now)) = timelines.pool_now(*fed) {
@@ -204,10 +210,12 @@ impl Watch {
             for (metric, value) in GAUGES.into_iter().zip([now.utilization, now.used, now.pending]) {
                 if let Some(value) = value {
                     totals.sample_target(metric, value, of_load);
+                    news.push((metric, value));
                 }
             }
         }
         settle(&timelines, totals);
+        news
     }
 
     /// The load is over: nobody looks any more.

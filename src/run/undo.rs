@@ -1,13 +1,17 @@
-//! `undo`: the journal beside the plan, what killed runs left, and what this run created.
+//! `undo`: the journal, what killed runs left, and what this run created.
 //!
 //! What this run created is undone after its load and before its teardown, while tokens are still good;
-//! what killed runs left, after setup and before the load.
+//! what killed runs left, after setup and before the load, and once more at the end, when a lease that
+//! was still good then has run out. The journal stands in Postgres where the run has a lease there, else
+//! beside the plan; what is left is looked for in both.
 
 use super::compile::Compiled;
 use super::completed::{Findings, chain};
+use super::explain;
 use super::local;
 use super::settings::Source;
-use crate::cleanup::journal::{self, Journal, Leftover};
+use crate::cleanup::journal::{self, Journal, Leftover, Log, TableJournal};
+use crate::cleanup::{CleanupPlan, Refusal};
 use crate::measure::{Recorder, RecorderHandle};
 use crate::report::{CleanupReport, Exit, TableReport};
 use crate::semconv::RunId;
@@ -29,6 +33,17 @@ pub(super) struct UndoPlace {
 /// What killed runs of a plan left to be undone. Nobody else undoes it as long as this lives.
 #[derive(Debug)]
 pub struct Leftovers(Vec<Leftover>);
+
+/// Why it cannot be said what is left to be undone.
+#[derive(Debug, thiserror::Error)]
+pub enum LeftoversError {
+    /// A journal beside the plan.
+    #[error(transparent)]
+    File(#[from] journal::LeftoverError),
+    /// The journal in Postgres.
+    #[error("cannot read the journal of undo: {}", explain(.0))]
+    Table(Refusal),
+}
 
 /// Why leftovers could not be undone at all.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +76,40 @@ impl UndoPlace {
 // === impl Leftovers ===
 
 impl Leftovers {
-    /// What killed runs of a plan left; only `run`'s where one is given.
+    /// What killed runs of a plan left beside it, and in the Postgres of `rows`, the plan's cleanup and its name; only
+    /// `run`'s where one is given. With `leases_or_not` also where the lease of a killed run has not run out.
     ///
     /// # Errors
     /// Where a journal cannot be read.
-    pub fn of(source: &Source, run: Option<RunId>) -> Result<Self, journal::LeftoverError> {
-        journal::leftovers(&beside(source), run).map(Self)
+    pub async fn of(
+        source: &Source,
+        rows: Option<(&CleanupPlan, &str)>,
+        run: Option<RunId>,
+        leases_or_not: bool,
+    ) -> Result<Self, LeftoversError> {
+        Self::at(&beside(source), rows, run, leases_or_not).await
+    }
+
+    /// What killed runs of a plan left beside it; only `run`'s where one is given.
+    ///
+    /// # Errors
+    /// Where a journal cannot be read.
+    pub fn beside(source: &Source, run: Option<RunId>) -> Result<Self, LeftoversError> {
+        Ok(Self(journal::leftovers(&beside(source), run)?))
+    }
+
+    async fn at(
+        plan: &Path,
+        rows: Option<(&CleanupPlan, &str)>,
+        run: Option<RunId>,
+        leases_or_not: bool,
+    ) -> Result<Self, LeftoversError> {
+        let mut all = journal::leftovers(plan, run)?;
+        if let Some((rows, name)) = rows {
+            let there = journal::leftovers_in(rows, name, run, leases_or_not).await;
+            all.extend(there.map_err(LeftoversError::Table)?);
+        }
+        Ok(Self(all))
     }
 
     /// Whether there is nothing.
@@ -106,20 +149,31 @@ impl Compiled {
         Ok(Undone { figures, problems: problems.into_iter().chain(report.problems).collect() })
     }
 
-    /// Opens the journal of this run, before its first request. None where no step has an `undo`.
-    pub(super) fn open_journal(&self) -> std::io::Result<Option<Journal>> {
+    /// Opens the journal of this run, before its first request; why it cannot be. None where no step has an `undo`.
+    pub(super) async fn open_journal(&self, leased: bool) -> Result<Option<Log>, String> {
         let Some(place) = self.undo.as_ref().filter(|_| self.program.has_undo()) else { return Ok(None) };
-        let journal = Journal::create(&journal::path(&place.plan, self.run))?;
-        self.program.undo_in(Arc::new(journal.clone()));
-        Ok(Some(journal))
+        let log = match self.cleanup.as_ref().filter(|_| leased && !place.stays) {
+            Some(plan) => {
+                let journal = TableJournal::create(plan, self.name()).await;
+                Log::Table(journal.map_err(|refusal| explain(&refusal))?)
+            }
+            None => {
+                let journal = Journal::create(&journal::path(&place.plan, self.run));
+                let hint = "it stands beside the plan: make its folder writable";
+                Log::File(journal.map_err(|error| format!("{error}\n    hint: {hint}"))?)
+            }
+        };
+        self.program.undo_in(log.as_log());
+        Ok(Some(log))
     }
 
     /// Undoes what killed runs of this plan left, before the load.
     pub(super) async fn undo_leftovers(&self, findings: &mut Findings) {
         let Some(place) = self.undo.as_ref().filter(|place| !place.stays && self.program.has_undo()) else { return };
-        let undone = match journal::leftovers(&place.plan, None) {
+        let rows = self.cleanup.as_ref().map(|plan| (plan, self.name()));
+        let undone = match Leftovers::at(&place.plan, rows, None, false).await {
             Ok(left) if left.is_empty() => return,
-            Ok(left) => self.undo_left(Leftovers(left)).await.map_err(|error| chain(&error)),
+            Ok(left) => self.undo_left(left).await.map_err(|error| chain(&error)),
             Err(error) => Err(chain(&error)),
         };
         match undone {
@@ -139,7 +193,7 @@ impl Compiled {
     /// Closes the journal, and adds what undoing came to.
     pub(super) async fn close_journal(
         &self,
-        journal: Option<Journal>,
+        journal: Option<Log>,
         before: Option<CleanupReport>,
         findings: &mut Findings,
     ) -> Option<CleanupReport> {
@@ -170,7 +224,7 @@ impl Compiled {
                 problems.push(format!("undo: {torn} lines of its journal cannot be read and are left out"));
             }
             let journal = leftover.settle()?;
-            let log: Arc<dyn crate::measure::CreationLog> = Arc::new(journal.clone());
+            let log = journal.as_log();
             for entry in entries {
                 self.program.take_up(entry.creation, entry.sure, Arc::clone(&log));
             }
@@ -186,10 +240,14 @@ impl Compiled {
     /// Sends the requests that undo, on a thread of their own, and lets no figure of the run have them.
     async fn play_undo(&self, leftovers: bool) -> std::io::Result<()> {
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
+        let target = self.target.clone();
         local::run("pacecar-undo", move || async move {
             let recorder = RecorderHandle::new(Recorder::new(layout, Instant::now()));
             let client = client.worker();
-            program.undo(|traffic| client.vu(traffic), recorder, leftovers).await;
+            match target {
+                None => program.undo(|traffic| client.vu(traffic), recorder, leftovers).await,
+                Some(target) => program.undo(|_| client.vu_over(target.clone()), recorder, leftovers).await,
+            };
         })
         .await
     }

@@ -2,6 +2,8 @@
 
 /// Requests sent; each hop of a redirect is one. Counter.
 pub const HTTP_REQS: &str = "http_reqs";
+/// Requests that the target turned away to spare real ones: sent, and neither failed nor answered. Counter.
+pub const HTTP_REQS_SHED: &str = "http_reqs_shed";
 /// Sending + waiting + receiving. Trend, ms.
 pub const HTTP_REQ_DURATION: &str = "http_req_duration";
 /// Waiting for a free connection. Trend, ms.

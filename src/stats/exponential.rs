@@ -3,7 +3,7 @@
 //! The statistic weighs the tails, where a generator that fires in bursts or on a grid gives itself away.
 
 /// What the test found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ExponentialFit {
     /// The statistic A² times (1 + 0.6/n), which makes it comparable over all n.
     pub statistic: f64,

@@ -26,7 +26,7 @@ pub use steady::{Geweke, geweke, mser};
 pub use trend::{Trend, trend};
 
 /// Where a figure lies, with a confidence that the function which made it was given.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Interval {
     /// Not below this.
     pub low: f64,

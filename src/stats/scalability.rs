@@ -16,7 +16,7 @@ pub struct LoadPoint {
 }
 
 /// The law's three figures, fitted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Scalability {
     /// What one alone yields, λ.
     pub alone: f64,

@@ -6,7 +6,7 @@
 use super::{Interval, mean, median, wilson};
 
 /// How even gaps are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spacing {
     /// The standard deviation over the mean: 0 for even gaps, 1 for exponential ones.
     pub variation: f64,

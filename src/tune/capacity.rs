@@ -160,11 +160,11 @@ mod tests {
         let pods = Pods::of(&seen(LAW, 200, 0.0, 1), 10.0 * best - 1.0, 1).unwrap();
         assert_eq!((pods.pods, pods.interval), (10, (10, 10)));
         let target = 40.5 * best;
-        let held = (0..100).filter(|seed| {
+        let held = (0..40).filter(|seed| {
             let pods = Pods::of(&seen(LAW, 200, 0.05, *seed), target, 1).unwrap();
             (pods.interval.0..=pods.interval.1).contains(&41)
         });
-        assert!(held.count() >= 85);
+        assert!(held.count() >= 34);
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn noise(look: &Look<'_>) -> Option<NoiseReport> {
     let ranked = look.evidence.rows.iter().map(super::evidence::Row::blocks).filter(|blocks| *blocks >= LEAST_TRIALS);
     let most = ranked.max().unwrap_or(LEAST_TRIALS);
     Some(NoiseReport {
-        relative: noise.floor().exp_m1(),
+        relative: noise.floor(most).exp_m1(),
         detectable: noise.detectable(most).exp_m1(),
         margin: noise.margin().exp_m1(),
     })
@@ -176,8 +176,8 @@ impl Told<'_, '_> {
             self.say(format!("{name} is what runs today"));
             return None;
         }
-        let floor = look.noise?.floor();
         let found = look.evidence.differences(baseline, row).filter(|found| found.n >= LEAST_TRIALS)?;
+        let floor = look.noise?.floor(found.n);
         // What was chosen among several looks better than it is: the interval allows for each of them, and for the choice
         // of when to stop.
         let interval = found.interval(1.0 - (1.0 - CONFIDENCE) / look.choosable().max(2) as f64);

@@ -52,16 +52,16 @@ impl Keeping {
         let side = Side::of(constraint, &found, shares(constraint, trials));
         if found.n < LEAST_TRIALS {
             let broken = found.n >= LEAST_EARLY && !side.may_hold(EARLY);
-            return if broken { Self::Broken(side.told(EARLY)) } else { Self::open(LEAST_TRIALS) };
+            return if broken { Self::Broken(side.told(EARLY, false)) } else { Self::open(LEAST_TRIALS) };
         }
         if side.holds(BOUND) {
             return Self::Holds;
         }
         if !side.may_hold(BOUND) {
-            return Self::Broken(side.told(BOUND));
+            return Self::Broken(side.told(BOUND, false));
         }
         let trials = found.blocks_for((found.mean - constraint.bound).abs(), BOUND).max(found.n + 1);
-        Self::Open { reason: side.told(BOUND), trials }
+        Self::Open { reason: side.told(BOUND, true), trials }
     }
 
     /// An exact one: a single trial that breaks it breaks it.
@@ -122,9 +122,12 @@ impl<'a> Side<'a> {
         (low, high)
     }
 
-    fn told(&self, confidence: f64) -> String {
+    /// The mean, and the end of the interval that decides: the far one where it may not hold, the near one where it
+    /// cannot.
+    fn told(&self, confidence: f64, far: bool) -> String {
         let (low, high) = self.ends(confidence);
-        let end = if self.below() { format!("at most {}", figure(high)) } else { format!("at least {}", figure(low)) };
+        let end =
+            if self.below() == far { format!("at most {}", figure(high)) } else { format!("at least {}", figure(low)) };
         format!("{} on average, {end}", figure(self.found.mean))
     }
 }
@@ -178,7 +181,7 @@ mod tests {
         assert!(trials > 5);
         assert_eq!(keeping(BELOW, &some(&[0.70, 0.72, 0.71, 0.69, 0.70]), None), Keeping::Holds);
         let Keeping::Broken(reason) = keeping(BELOW, &some(&[0.97, 0.99, 0.98, 0.96, 0.98]), None) else { panic!() };
-        assert!(reason.starts_with("0.976 on average"), "{reason}");
+        assert_eq!(reason, "0.976 on average, at least 0.965");
     }
 
     #[test]

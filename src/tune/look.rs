@@ -67,9 +67,9 @@ pub(super) enum Choice {
 /// How sure 'no worse than' and 'worse' are, one-sided, in what is told.
 pub(super) const SURE: f64 = 0.95;
 /// How sure 'worse' is before a setting gets no more trials. There are many looks, and what is out does not come back.
-const VERY_SURE: f64 = 0.98;
+const VERY_SURE: f64 = 0.97;
 /// How sure 'worse' is where nobody asks again.
-const BEYOND_DOUBT: f64 = 0.998;
+const BEYOND_DOUBT: f64 = 0.99;
 /// Fewer shared blocks than this compare nothing.
 const LEAST_SHARED: usize = 3;
 /// How often the generator may fail to make the load of `hold`.
@@ -107,17 +107,21 @@ impl<'a> Look<'a> {
         found.is_some_and(|found| found.upper(SURE) < self.margin())
     }
 
-    /// Whether `one` is shown to be worse than `other`, and not merely by less than the margin.
+    /// Whether `one` is shown to be worse than `other`: by more than noise hides, and not merely by less than the margin.
+    /// `sure` holds for all comparisons of this look together (Bonferroni): among several equal settings some pair
+    /// always looks different.
     pub(super) fn worse(&self, one: usize, other: usize, sure: f64) -> bool {
-        let found = self.evidence.differences(one, other).filter(|found| found.n >= LEAST_SHARED);
-        found.is_some_and(|found| found.lower(sure) > 0.0 && found.upper(SURE) >= self.margin())
+        let Some(found) = self.evidence.differences(one, other).filter(|found| found.n >= LEAST_SHARED) else {
+            return false;
+        };
+        let live = self.live().count().max(2);
+        let sure = 1.0 - (1.0 - sure) * 2.0 / (live * (live - 1)) as f64;
+        let floor = self.noise.map_or(0.0, |noise| noise.floor(found.n));
+        found.mean > floor && found.lower(sure) > 0.0 && found.upper(SURE) >= self.margin()
     }
 
     /// Whether any live setting shows it to be worse.
     pub(super) fn rejected(&self, row: usize, sure: f64) -> bool {
-        // The least of several is compared with: by chance alone one of them looks better the more there are.
-        let others = self.live().filter(|other| *other != row).count().max(1);
-        let sure = 1.0 - (1.0 - sure) / others as f64;
         self.live().any(|other| other != row && self.worse(row, other, sure))
     }
 

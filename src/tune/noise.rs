@@ -37,11 +37,11 @@ impl Noise {
         (freedom >= 1.0).then(|| Self { deviation: ((first + second) / freedom).sqrt(), freedom })
     }
 
-    /// How far the means of two identical settings lie apart by chance, of five trials each, at most with 95 %
-    /// confidence. In logarithms.
+    /// How far the means of two identical settings, of `n` trials each, lie apart by chance, at most with 95 %
+    /// confidence. In logarithms. What is less is no difference.
     #[must_use]
-    pub fn floor(&self) -> f64 {
-        paired::floor(self.deviation, self.freedom, LEAST_TRIALS, CONFIDENCE)
+    pub fn floor(&self, n: usize) -> f64 {
+        paired::floor(self.deviation, self.freedom, n, CONFIDENCE)
     }
 
     /// The least difference that `n` trials each find four times out of five. In logarithms.
@@ -50,10 +50,11 @@ impl Noise {
         paired::detectable(self.deviation, self.freedom, n, CONFIDENCE, 0.8)
     }
 
-    /// What counts as equal: 10 %, more where noise hides as much, but never beyond 25 %. In logarithms.
+    /// What counts as equal: 10 %, more where noise hides as much from five trials, but never beyond 25 %. In
+    /// logarithms.
     #[must_use]
     pub fn margin(&self) -> f64 {
-        self.floor().clamp(LEAST_MARGIN.ln_1p(), MOST_MARGIN.ln_1p())
+        self.floor(LEAST_TRIALS).clamp(LEAST_MARGIN.ln_1p(), MOST_MARGIN.ln_1p())
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Improvement {
 /// What noise hides, as shares of the objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseReport {
-    /// How far two identical settings differ by chance, of five trials each, at most with 95 % confidence. Nothing below
-    /// it is ranked.
+    /// How far two identical settings differ by chance, with as many trials as were made of what was compared longest (at
+    /// least five), at most with 95 % confidence. Nothing below it is ranked.
     pub relative: f64,
     /// The least difference that as many trials as were made find four times out of five.
     pub detectable: f64,

@@ -40,7 +40,7 @@ enum Step {
 
 /// How often the baseline is repeated before anything is compared.
 const REPEATED: usize = LEAST_TRIALS;
-/// How often at least: two trials say that there is noise, if hardly how much.
+/// Fewer repetitions say nothing of noise.
 const LEAST_REPEATED: usize = 2;
 /// How many blocks a recommended value was in, where the budget allows: five that chose it, three that confirm it.
 const CONFIRMED: usize = LEAST_TRIALS + 3;
@@ -134,15 +134,19 @@ fn preflight(trials: &[Trial], look: &Look<'_>, purse: &Purse, baseline: usize) 
     if trials.iter().any(|trial| trial.order.phase != Phase::Preflight) {
         return None;
     }
-    // It takes no trial from the five that everything needs.
     let made = look.evidence.rows[baseline].repeated();
-    let needed = LEAST_TRIALS * look.evidence.rows.len();
-    let wanted = (purse.trials + trials.len()).saturating_sub(needed).clamp(LEAST_REPEATED, REPEATED);
+    let wanted = (purse.trials + trials.len()).saturating_sub(needed(look)).min(REPEATED);
+    let wanted = if wanted < LEAST_REPEATED { 0 } else { wanted };
     let missing = wanted.saturating_sub(made).min(purse.trials);
     (missing > 0).then(|| {
         let setting = &look.evidence.rows[baseline].setting;
         Block { phase: Phase::Preflight, members: vec![setting.clone(); missing] }
     })
+}
+
+/// How many trials five of each setting are: from these the preflight takes none.
+fn needed(look: &Look<'_>) -> usize {
+    LEAST_TRIALS * look.evidence.rows.len()
 }
 
 /// The rows of a block: those, and the baseline.
@@ -183,7 +187,12 @@ fn rest(terms: &Terms, planned: &Block, block: u32, within: &[Trial]) -> Option<
 /// Whether the budget has a trial more for a block that was begun.
 fn may_go_on(terms: &Terms, planned: &Block, trials: &[Trial]) -> bool {
     let purse = Purse::after(terms, trials);
-    if planned.phase == Phase::Hold { purse.hold } else { purse.trials > 0 }
+    match planned.phase {
+        Phase::Hold => purse.hold,
+        // The first trial says how long one takes: the rest of the preflight may be more than there is time for.
+        Phase::Preflight => purse.trials > needed(&Look::at(terms, trials, 0)),
+        _ => purse.trials > 0,
+    }
 }
 
 fn order(terms: &Terms, planned: &Block, block: u32, setting: Setting) -> Order {

@@ -8,18 +8,23 @@ use super::sse::{Events, has_content};
 use crate::measure::{
     Exchange, Failure, FailureKind, Hop, MetricId, Proto, RecorderHandle, SiteId, Timings, TlsVersion,
 };
+use crate::semconv;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use std::cell::RefCell;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
 /// The largest body that is kept for captures and checks, in bytes.
 pub(crate) const MAX_BODY: usize = 8 << 20;
+
+/// What marks an answer that turns a request away.
+const SHED: HeaderName = HeaderName::from_static(semconv::SHED);
 
 /// What an error of a service or body can become.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) timings: Timings,
     pub(crate) proto: Option<Proto>,
     pub(crate) tls: Option<TlsVersion>,
+    /// For how long the guard held the request back; for hops see there.
+    pub(crate) held: Duration,
     /// The redirects before it.
     pub(crate) hops: Vec<Hop>,
     /// Whether it went once more on a fresh connection.
@@ -191,6 +198,7 @@ where
         timings,
         proto: Some(if timed { exchange.proto } else { proto(parts.version) }),
         tls: exchange.tls,
+        held: exchange.held,
         hops: exchange.hops,
         stale: exchange.stale,
         ended,
@@ -217,10 +225,21 @@ impl Answer {
             timings,
             proto: None,
             tls: exchange.tls,
+            held: exchange.held,
             hops: exchange.hops,
             stale: exchange.stale,
             ended,
         }
+    }
+
+    /// Whether the target says that it turned the request away to spare real ones.
+    pub(crate) fn is_shed(&self) -> bool {
+        matches!(self.status, 429 | 503) && self.headers.contains_key(SHED)
+    }
+
+    /// For how long the guard held it and its hops back.
+    pub(crate) fn held(&self) -> Duration {
+        self.hops.iter().fold(self.held, |held, hop| held + hop.held)
     }
 
     /// The body as text, where all of it is there.
@@ -290,7 +309,7 @@ impl Reading<'_> {
 }
 
 /// A duration in milliseconds.
-pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 

@@ -23,6 +23,7 @@ mod play;
 mod problems;
 mod program;
 mod query;
+mod restraint;
 mod sequence;
 mod session;
 mod site;

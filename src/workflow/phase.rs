@@ -37,6 +37,9 @@ pub enum StepError {
     /// What it would create could not be written down for `undo`, so it was not sent.
     #[error("what it would create could not be written down, so it was not sent")]
     Unwritten,
+    /// The target turned it away to spare real requests.
+    #[error("the target turned it away to spare real requests")]
+    Shed,
     /// There was no (whole) answer.
     #[error("{}", .0.as_str())]
     Failure(FailureKind),
@@ -169,6 +172,7 @@ impl<'a> Once<'a> {
             tenant: self.hand.variables.identity.tenant,
             iteration: 0,
             undoing: &self.program.undoing,
+            restraint: &self.program.restraint,
             phase: if self.publishes { CreationPhase::Setup } else { CreationPhase::Teardown },
             user: 0,
         };
@@ -226,6 +230,7 @@ impl PhaseError {
         let cause = match cause {
             Cause::Missing => StepError::Missing,
             Cause::Unwritten => StepError::Unwritten,
+            Cause::Shed => StepError::Shed,
             Cause::Failure(kind) => StepError::Failure(kind),
             Cause::Status(status) => StepError::Status(status),
             Cause::Capture(at) => {

@@ -4,13 +4,14 @@ use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
 use super::program::Program;
 use super::query::Found;
+use super::restraint::Restraint;
 use super::step::Step;
 use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
 use crate::measure::stream::MOST_SERVER_TIMING;
 use crate::measure::{
     CreationPhase, CutOffRecord, FailureKind, Record, RecorderHandle, RequestContext, RequestRecord, RequestSample,
-    SiteId,
+    SiteId, Wrong,
 };
 use crate::plan::OnFailure;
 use crate::semconv::{Baggage, RunId, SpanId, TraceId};
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use http_body_util::Full;
 use std::cell::RefCell;
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -61,6 +63,7 @@ pub(crate) struct Player<'a, S> {
     /// What keeps the cookies of one iteration apart from those of the next.
     pub(crate) iteration: u64,
     pub(crate) undoing: &'a Undoing,
+    pub(crate) restraint: &'a Restraint,
     pub(crate) phase: CreationPhase,
     /// The user, from 0.
     pub(crate) user: u32,
@@ -71,6 +74,8 @@ pub(crate) struct Player<'a, S> {
 pub(crate) struct Played {
     /// When its checks were done.
     pub(crate) ended: Instant,
+    /// For how long the guard held its request back.
+    pub(crate) held: Duration,
     /// Whether a request was sent.
     pub(crate) sent: bool,
     /// The first thing that went wrong.
@@ -86,6 +91,8 @@ pub(crate) enum Cause {
     Missing,
     /// What it would create could not be written down; nothing was sent.
     Unwritten,
+    /// The target turned it away to spare real requests.
+    Shed,
     /// There was no (whole) answer.
     Failure(FailureKind),
     /// The answer's status is none that is expected.
@@ -99,6 +106,7 @@ pub(crate) enum Cause {
 /// Counts a request that was cut off: the load ended while it was on its way.
 struct InFlight<'a> {
     recorder: &'a RecorderHandle,
+    restraint: &'a Restraint,
     site: SiteId,
     due: Instant,
     started: Instant,
@@ -184,7 +192,7 @@ where
         let context = Context { variables: &hand.variables, world: self.world };
         match step.when.as_ref().map_or(Ok(true), |when| when.holds(context)) {
             Ok(true) => {}
-            Ok(false) => return Played { ended: started, sent: false, failed: None, stop: false },
+            Ok(false) => return Played::unsent(started, None),
             Err(missing) => return self.missing(missing, started),
         }
         let span = SpanId::new(hand.random.u64(..));
@@ -198,6 +206,7 @@ where
         };
         let mut in_flight = InFlight {
             recorder: self.recorder,
+            restraint: self.restraint,
             site: step.site,
             due,
             started,
@@ -215,16 +224,22 @@ where
         };
         let answer = ask(self.service, request, wanted, &mut hand.found).await;
         in_flight.landed = true;
-        let expected = answer.failure.is_none() && step.expect.expects(answer.status);
-        self.count(step, &answer, expected, due, (hand.trace, span));
-        let failed = self.look(step, &answer, expected, hand);
+        let failed = if answer.is_shed() {
+            self.count_hops(step, &answer, due, (hand.trace, span));
+            self.shed(step, &answer, hand)
+        } else {
+            let expected = answer.failure.is_none() && step.expect.expects(answer.status);
+            self.count(step, &answer, expected, due, (hand.trace, span));
+            self.look(step, &answer, expected, hand)
+        };
         if let (Some(pending), Some(undo)) = (pending, &step.undo) {
             let Hand { variables, scratch, .. } = hand;
             pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
         }
         let ended = Instant::now();
-        self.recorder.group(step.site, ended.saturating_duration_since(started));
-        Played { ended, sent: true, failed: failed.0, stop: failed.1 }
+        let held = answer.held();
+        self.recorder.group(step.site, ended.saturating_duration_since(started + held));
+        Played { ended, held, sent: true, failed: failed.0, stop: failed.1 }
     }
 
     /// Writes down what a step with `undo` is about to create; it is not sent before that is safe.
@@ -237,7 +252,7 @@ where
         let context = Context { variables, world: self.world };
         Pending::begin(self.undoing, step, maker, context, scratch, made).await.map_err(|error| {
             self.undoing.unwritten(&step.name, &error);
-            Played { ended: Instant::now(), sent: false, failed: Some(Cause::Unwritten), stop: true }
+            Played::unsent(Instant::now(), Some(Cause::Unwritten))
         })
     }
 
@@ -246,7 +261,7 @@ where
         if let Some(check) = missing.0 {
             self.recorder.check(check, false);
         }
-        Played { ended: at, sent: false, failed: Some(Cause::Missing), stop: true }
+        Played::unsent(at, Some(Cause::Missing))
     }
 
     /// Fills in a step's request.
@@ -301,9 +316,28 @@ where
         if answer.stale {
             self.recorder.stale_connection();
         }
+        let (due, number) = self.count_hops(step, answer, due, ids);
+        let (trace, span) = ids;
+        let sample = self.sample(answer, expected, due);
+        self.recorder.request(step.site, &sample);
+        self.recorder.tell(|| {
+            let (site, server_timing) = (step.site, server_timing(&answer.headers));
+            Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
+        });
+        if let Some(wrong) = wrong(answer, expected) {
+            self.recorder.went_wrong(step.site, wrong, trace);
+        }
+        if let Some(kind) = answer.failure {
+            tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
+        }
+    }
+
+    /// Counts the redirects before an answer: when what followed was due, and its number.
+    fn count_hops(&self, step: &Step, answer: &Answer, due: Instant, ids: (TraceId, SpanId)) -> (Instant, u16) {
         let (trace, span) = ids;
         let (mut due, mut number) = (due, 0);
         for hop in &answer.hops {
+            due += hop.held;
             let sample = RequestSample {
                 due,
                 ended: hop.ended,
@@ -324,7 +358,23 @@ where
             number = number.saturating_add(1);
             due = hop.ended;
         }
-        let sample = RequestSample {
+        (due + answer.held, number)
+    }
+
+    /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
+    /// the sequence ends with it, unless the step says otherwise.
+    fn shed(&self, step: &Step, answer: &Answer, hand: &mut Hand) -> (Option<Cause>, bool) {
+        self.recorder.request_shed(step.site, &self.sample(answer, false, answer.ended));
+        for capture in &step.captures {
+            if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
+                *slot = None;
+            }
+        }
+        (Some(Cause::Shed), step.on_failure != Some(OnFailure::Continue))
+    }
+
+    const fn sample(&self, answer: &Answer, expected: bool, due: Instant) -> RequestSample {
+        RequestSample {
             due,
             ended: answer.ended,
             timings: answer.timings,
@@ -334,14 +384,6 @@ where
             proto: answer.proto,
             tls: answer.tls,
             tenant: self.tenant,
-        };
-        self.recorder.request(step.site, &sample);
-        self.recorder.tell(|| {
-            let (site, server_timing) = (step.site, server_timing(&answer.headers));
-            Record::Request(RequestRecord { site, trace, span, hop: number, last: true, sample, server_timing })
-        });
-        if let Some(kind) = answer.failure {
-            tracing::debug!(step = step.name, failure = kind.as_str(), "no whole answer");
         }
     }
 
@@ -360,6 +402,9 @@ where
                 failed = failed.or(Some(Cause::Capture(at)));
                 if let Some(check) = capture.check {
                     self.recorder.check(check, false);
+                    if expected {
+                        self.recorder.went_wrong(step.site, Wrong::Check(check), hand.trace);
+                    }
                 }
             }
             if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
@@ -372,6 +417,10 @@ where
                 self.recorder.check(id, passed);
             }
             if !passed {
+                // A status that is not expected is told already, and nothing else holds of no answer.
+                if let Some(id) = check.id.filter(|_| expected) {
+                    self.recorder.went_wrong(step.site, Wrong::Check(id), hand.trace);
+                }
                 failed = failed.or(Some(Cause::Check(check.key)));
             }
         }
@@ -387,15 +436,34 @@ where
     }
 }
 
+// === impl Played ===
+
+impl Played {
+    /// Nothing was sent; where something went wrong the sequence ends.
+    const fn unsent(ended: Instant, failed: Option<Cause>) -> Self {
+        Self { ended, held: Duration::ZERO, sent: false, stop: failed.is_some(), failed }
+    }
+}
+
+/// What is wrong with an answer before anything in it is looked at.
+fn wrong(answer: &Answer, expected: bool) -> Option<Wrong> {
+    match answer.failure {
+        Some(kind) => Some(Wrong::Failure(kind)),
+        None => (!expected).then_some(Wrong::Status(answer.status)),
+    }
+}
+
 // === impl InFlight ===
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.landed {
             let at = Instant::now();
-            self.recorder.request_cut_off(self.site, self.due, at);
+            // What the guard held back came due later.
+            let due = self.due + self.restraint.held_since(self.started, at);
+            self.recorder.request_cut_off(self.site, due, at);
             self.recorder.tell(|| {
-                let Self { site, due, started, trace, span, tenant, .. } = *self;
+                let Self { site, started, trace, span, tenant, .. } = *self;
                 Record::CutOff(CutOffRecord { site, trace, span, due, started, at, tenant })
             });
         }
@@ -408,7 +476,7 @@ impl Cause {
     /// Whether no check of the step has counted it.
     pub(crate) fn has_no_check(self, step: &Step) -> bool {
         match self {
-            Self::Missing | Self::Capture(_) | Self::Check(_) => false,
+            Self::Missing | Self::Shed | Self::Capture(_) | Self::Check(_) => false,
             Self::Unwritten => true,
             Self::Failure(_) | Self::Status(_) => !step.expect.checks_status(),
         }

@@ -5,6 +5,7 @@ use super::environment::Environment;
 use super::names::{Audience, Names};
 use super::part::Part;
 use super::problems::Problems;
+use super::restraint::Restraint;
 use super::sequence::{Material, Role, Sequence};
 use super::site::Site;
 use super::tenant::Tenancy;
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A plan's workflows, compiled. Immutable but for what all workers share: who plays which user,
-/// how far data files are drawn, and what setup captured.
+/// how far data files are drawn, what setup captured, and what holds requests back.
 pub struct Program {
     pub(crate) run: RunId,
     /// What all dice come from: the run, or a seed that several runs share.
@@ -32,6 +33,7 @@ pub struct Program {
     pub(crate) teardown: Phase,
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) undoing: Undoing,
+    pub(crate) restraint: Restraint,
     ids: Vec<ScenarioId>,
 }
 
@@ -112,6 +114,7 @@ pub fn compile(
         ids: scenarios.iter().map(|scenario| scenario.id).collect(),
         scenarios,
         undoing: Undoing::default(),
+        restraint: Restraint::default(),
         world: World { data, setup: std::sync::OnceLock::new() },
     };
     (!problems.has_errors()).then(|| Arc::new(program))

@@ -5,7 +5,7 @@
 
 use super::answer::BoxError;
 use super::dataset::mix;
-use super::play::{Hand, Kit, Player};
+use super::play::{Cause, Hand, Kit, Player};
 use super::program::{Program, Scenario};
 use super::sequence::Sequence;
 use super::users::Account;
@@ -25,6 +25,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::Instant;
 use tower::Service;
 
@@ -146,17 +147,17 @@ where
         let Some(scenario) = program.scenario(self.id.scenario) else {
             // Nobody asks for a scenario that the program does not have; it would play nothing.
             tokio::task::yield_now().await;
-            return Finished { ended: Instant::now() };
+            return Finished { ended: Instant::now(), held: Duration::ZERO, shed: false };
         };
         let mut turn = Turn::begin(self, arrival);
-        let (ended, sent) = turn.play(scenario, arrival).await;
+        let Run { ended, held, sent, shed, .. } = turn.play(scenario, arrival).await;
         turn.ended = Some(ended);
         drop(turn);
         if !sent {
             // An iteration that waits for nothing must not keep the thread from its other tasks.
             tokio::task::yield_now().await;
         }
-        Finished { ended }
+        Finished { ended, held, shed }
     }
 }
 
@@ -188,9 +189,9 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Plays an iteration: when it ended, and whether anything was sent.
-    async fn play(&mut self, scenario: &Scenario, arrival: Arrival) -> (Instant, bool) {
-        let Some(hand) = self.hand.as_deref_mut() else { return (Instant::now(), false) };
+    /// Plays an iteration.
+    async fn play(&mut self, scenario: &Scenario, arrival: Arrival) -> Run {
+        let Some(hand) = self.hand.as_deref_mut() else { return Run::nothing() };
         let Shared { program, recorder, kits, .. } = &*self.seat.worker.0;
         let mut player = Player {
             run: program.run,
@@ -201,26 +202,28 @@ where
             tenant: hand.variables.identity.tenant,
             iteration: BEFORE_ALL,
             undoing: &program.undoing,
+            restraint: &program.restraint,
             phase: CreationPhase::Account,
             user: self.user,
         };
-        let mut due = arrival.due;
+        let (mut due, mut held) = (arrival.due, Duration::ZERO);
         if let Some(create) = &program.create
             && let Account::Make(making) = program.users.account(self.user).await
         {
             create.deal(&program.world, hand);
             let made = run(&player, create, hand, due).await;
             if made.failed {
-                return (made.ended, made.sent);
+                return made;
             }
             making.done();
-            due = made.due;
+            (due, held) = (made.due, made.held);
         }
         player.iteration = arrival.number;
         player.phase = CreationPhase::Iteration;
-        let Some(workflow) = scenario.draw(&mut hand.random) else { return (Instant::now(), false) };
+        let Some(workflow) = scenario.draw(&mut hand.random) else { return Run::nothing() };
         workflow.deal(&program.world, hand);
         let mut run = run(&player, workflow, hand, due).await;
+        run.held += held;
         let made = hand.made.take();
         if !made.is_empty() {
             let no_room = program.undoing.hold(made);
@@ -230,7 +233,7 @@ where
                 run.ended = Instant::now();
             }
         }
-        (run.ended, run.sent)
+        run
     }
 }
 
@@ -239,6 +242,7 @@ impl<S> Drop for Turn<'_, S> {
         let Shared { program, recorder, .. } = &*self.seat.worker.0;
         program.users.give_back(self.user);
         if let Some(hand) = &self.hand {
+            program.restraint.leave(hand.trace);
             // Cut off half way.
             program.undoing.hold_all(hand.made.take());
         }
@@ -268,8 +272,25 @@ struct Run {
     ended: Instant,
     /// When what follows is due.
     due: Instant,
+    /// For how long the guard held requests back.
+    held: Duration,
     sent: bool,
     failed: bool,
+    /// Whether the target turned a request away.
+    shed: bool,
+}
+
+// === impl Run ===
+
+impl Run {
+    /// Nothing to play.
+    fn nothing() -> Self {
+        Self::due(Instant::now())
+    }
+
+    const fn due(due: Instant) -> Self {
+        Self { ended: due, due, held: Duration::ZERO, sent: false, failed: false, shed: false }
+    }
 }
 
 /// Plays a sequence from `due` on: each step is due when the one before it and its pause end.
@@ -280,11 +301,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let mut run = Run { ended: due, due, sent: false, failed: false };
+    let mut run = Run::due(due);
     for step in &sequence.steps {
         let played = player.play(step, hand, run.due).await;
         run.ended = played.ended;
+        run.held += played.held;
         run.sent |= played.sent;
+        run.shed |= played.failed == Some(Cause::Shed);
         if let Some(cause) = played.failed {
             run.failed = true;
             if let (Some(check), true) = (step.refused, cause.has_no_check(step)) {

@@ -13,12 +13,19 @@ use pacecar::correlate::{
     Bound, Collector, Forwarder, Intake, OwnSpan, OwnSpans, OwnValue, Prepared, ReceiverConfig, SpanKind, Taken, Taker,
     Tally, intake,
 };
+use pacecar::export::{self, Environment, Exported, Exports};
+use pacecar::measure::{
+    IterationSample, LayoutBuilder, Proto, Record, Recorder, RecorderHandle, RequestRecord, RequestSample, SiteTags,
+    Thresholds, Timings,
+};
+use pacecar::plan::{Diagnostics, Spanned};
 use pacecar::semconv::{RunId, SpanId, TraceId};
 use prost::Message;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -201,6 +208,71 @@ async fn a_real_collector_sends_and_is_understood() {
     }
     let stats = receiver.stop().await;
     assert_eq!((stats.spans, stats.rejected), (4, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs the real OpenTelemetry Collector: make e2e"]
+async fn a_real_collector_takes_what_the_output_otlp_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let exporters = "{ debug: { verbosity: detailed, use_internal_logger: false } }";
+    let collector = Running::start(folder.path(), "outputs", exporters, "debug").await;
+    let mut layout = LayoutBuilder::new(Vec::new());
+    let scenario = layout.scenario("main", &[]);
+    let tags = SiteTags { step: "login".into(), method: "GET".into(), url: "/login".into() };
+    let site = layout.site(scenario, tags, 1.0);
+    layout.points();
+    let layout = layout.build();
+    let now = tokio::time::Instant::now();
+    let recorder = RecorderHandle::new(Recorder::new(Arc::clone(&layout), now));
+    let ended = now + Duration::from_millis(20);
+    let sample = RequestSample {
+        due: now,
+        ended,
+        timings: Timings { waiting: Duration::from_millis(20), ..Timings::default() },
+        status: 200,
+        expected: true,
+        failure: None,
+        proto: Some(Proto::Http11),
+        tls: None,
+        tenant: 0,
+    };
+    recorder.request(site, &sample);
+    let (trace, span) = (TraceId::of_run(RUN, 1), SpanId::new(2));
+    recorder
+        .tell(|| Record::Request(RequestRecord { site, trace, span, hop: 0, last: true, sample, server_timing: None }));
+    recorder.iteration(scenario, &IterationSample { due: now, started: now, ended });
+    let batch = Arc::new(recorder.swap(Recorder::new(Arc::clone(&layout), now)).take_stream());
+    let run = Exported { run: RUN, plan: "a-plan", layout: &layout, planned: 1, thresholds: &Thresholds::default() };
+    for (protocol, address) in [("http/protobuf", collector.http), ("grpc", collector.grpc)] {
+        let variable = ("OTEL_EXPORTER_OTLP_PROTOCOL".to_owned(), protocol.to_owned());
+        let mut diagnostics = Diagnostics::new("plan");
+        let texts = [Spanned::nowhere(format!("otlp=http://{address}"))];
+        let outputs = export::compile(&texts, &Environment::from([variable]), &mut diagnostics);
+        let mut exports = Exports::open(&outputs, &run).await.unwrap();
+        exports.begin();
+        exports.record(&batch);
+        exports.close();
+        // Points, one span, one event.
+        let figures = exports.finish().await;
+        assert_eq!(
+            (figures[0].name, figures[0].written, figures[0].lost),
+            ("otlp", batch.points() + 2, 0),
+            "{protocol}"
+        );
+    }
+    let output = collector.output();
+    for expected in [
+        "DataType: ExponentialHistogram",
+        "-> Name: http_req_duration",
+        "-> Unit: ms",
+        "Trace ID: 0123456789abcdef0000000000000001",
+        "-> Name: http_reqs",
+        "pacecar.run.start",
+        "pacecar.plan: Str(a-plan)",
+        "Name           : GET /login",
+    ] {
+        assert!(output.contains(expected), "no {expected} in {output}");
+    }
 }
 
 fn own(forwarder: &Forwarder, name: &str) {

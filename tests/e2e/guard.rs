@@ -74,15 +74,3 @@ fn what_would_be_refused_for_the_plan_is_104_first() {
     let plan = PlanFile::new(format!("environment: production\nnonsense: 1\n{text}"));
     Pacecar::run(&plan.path()).set("API_URL", "http://127.0.0.1:1").end().expect_code(104);
 }
-
-#[test]
-fn a_stop_file_keeps_traffic_away() {
-    let server = Server::start(Mode::Api);
-    let plan = plan("", "guard: { stop_file: \"${STOP}\" }").with("stop", "");
-    let stop = plan.folder().join("stop").display().to_string();
-    let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).set("STOP", stop);
-    let run = run.args(["-d", "1s"]);
-    let ended = run.end();
-    assert!(!ended.stderr.contains("panicked"), "{ended}");
-    assert_eq!(server.requests().len(), 0, "traffic while the stop file exists: {ended}");
-}

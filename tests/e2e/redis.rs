@@ -1,8 +1,14 @@
 //! Keys in a real Redis: what the patterns match is deleted, nothing else is, and what cannot work is refused.
 
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::support::json::{at, count};
+use crate::support::postgres::{self, Database};
+use crate::support::program::Running;
 use crate::support::redis::Redis;
 use crate::support::{Mode, Pacecar, PlanFile, Server};
 
@@ -173,5 +179,100 @@ fn rights_are_asked_before_the_first_request_and_no_password_is_shown() {
     for url in ["redis://u:hidden-secret@h:port/0", "redis://u:hidden-secret@h/x", "http://u:hidden-secret@h"] {
         let ended = cleanup(&plan, url).end().expect_code(104);
         assert!(!ended.everything().contains("hidden-secret"), "{ended}");
+    }
+}
+
+/// A plan with rows and keys: its leases are about both.
+fn leased(name: &str, patterns: &str) -> PlanFile {
+    PlanFile::new(format!(
+        "\
+name: {name}
+base_url: ${{API_URL}}
+workflow: [{{ name: home, request: GET /, think: 50ms }}]
+scenarios: {{ main: {{ executor: constant-vus, vus: 1, duration: 2m }} }}
+cleanup:
+  lease: 5s
+  redis: {{ url: \"${{REDIS_URL}}\", match: [{patterns}] }}
+  postgres: {{ url: \"${{DATABASE_URL}}\", roots: [{{ table: users, where: \"email LIKE 'test-{{{{ run }}}}-%'\" }}] }}
+"
+    ))
+}
+
+/// A database of one real user.
+fn database() -> Database {
+    let database = postgres::shared().beside(postgres::shared().another());
+    database.execute("CREATE TABLE users (email text); INSERT INTO users VALUES ('me')");
+    database
+}
+
+/// Starts it, and waits until it is live; gives its id.
+fn live(run: Pacecar, database: &Database, name: &str) -> (Running, String) {
+    let running = run.start();
+    let begun = Instant::now();
+    let id = format!("SELECT run FROM pacecar.lease WHERE plan = '{name}' AND ended IS NULL AND NOT sweeping");
+    let there = "SELECT count(*) FROM pg_class WHERE oid = to_regclass('pacecar.lease')";
+    loop {
+        let ids = if database.count(there) == 1 { database.rows(&id) } else { Vec::new() };
+        if let Some(id) = ids.into_iter().next() {
+            return (running, id);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it takes no lease");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn keys_that_runs_share_are_left_to_the_one_that_is_still_live() {
+    let (redis, server, database) = (shared(), Server::start(Mode::Status(200)), database());
+    let (first, second) =
+        (leased("first", "\"both:test-*\", \"own:{{ run }}:*\""), leased("second", "\"both:test-*\""));
+    let start = |plan: &PlanFile| run(plan, &server, &redis.url(7)).set("DATABASE_URL", &database.url);
+    let (long, _) = live(start(&second), &database, "second");
+    let (short, id) = live(start(&first), &database, "first");
+    redis.fill(7, "both:test-", 5);
+    redis.fill(7, &format!("own:{id}:"), 3);
+    short.signal(Signal::INT);
+    let ended = short.end().expect_code(105);
+    assert!(ended.stderr.contains("redis:both:test-* is left to run"), "{ended}");
+    assert_eq!(count(&ended.summary(), &["pacecar", "cleanup", "deleted", "redis:own:{{ run }}:*"]), 3);
+    assert_eq!(redis.keys(7).len(), 5, "the keys of a live run were deleted");
+    long.signal(Signal::INT);
+    long.end().expect_code(105);
+    assert_eq!(redis.keys(7), Vec::<String>::new(), "the last one out sweeps");
+}
+
+#[test]
+fn keys_of_a_killed_run_go_with_its_rows() {
+    let (redis, server, database) = (shared(), Server::start(Mode::Status(200)), database());
+    let plan = leased("killed", "\"job:{{ run }}:*\", \"job:all:*\"");
+    let start = || run(&plan, &server, &redis.url(8)).set("DATABASE_URL", &database.url);
+    let expired = "SELECT count(*) FROM pacecar.lease WHERE ended IS NULL AND expires < clock_timestamp()";
+    for next in ["run", "cleanup --expired"] {
+        let (victim, id) = live(start(), &database, "killed");
+        redis.fill(8, &format!("job:{id}:"), 4);
+        redis.fill(8, "job:fedcba9876543210:", 1);
+        redis.fill(8, "job:all:", 2);
+        database.execute(&format!("INSERT INTO users VALUES ('test-{id}-1')"));
+        victim.signal(Signal::KILL);
+        victim.end();
+        while database.count(expired) == 0 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        if next == "run" {
+            start().args(["-u", "1", "-i", "1"]).end().expect_ran();
+        } else {
+            let expired = || cleanup(&plan, &redis.url(8)).set("DATABASE_URL", &database.url).arg("--expired");
+            let dry = expired().arg("--dry-run").end().expect_code(0);
+            assert!(dry.stdout.contains("redis:job:{{ run }}:*"), "{dry}");
+            assert_eq!(redis.keys(8).len(), 7, "a dry run deleted");
+            // Without their Redis the lease stays, and says so.
+            let elsewhere =
+                cleanup(&plan, "").set("DATABASE_URL", &database.url).arg("--expired").end().expect_code(122);
+            assert!(elsewhere.stderr.contains("left keys in Redis"), "{elsewhere}");
+            let done = expired().end().expect_code(0);
+            assert!(done.stdout.contains("deleted=4"), "{done}");
+        }
+        assert_eq!(redis.keys(8), ["job:fedcba9876543210:0"], "after {next}");
+        assert_eq!(database.count("SELECT count(*) FROM users"), 1, "after {next}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Mode, PlanFile, Server};
+use crate::support::{Mode, PlanFile, Server, postgres};
 
 const PLAN: &str = "\
 name: seen
@@ -11,10 +11,16 @@ workflow: [{ name: home, request: GET /, think: 50ms }]
 scenarios: { main-line: { executor: constant-vus, vus: 2, duration: 2s } }
 ";
 
-/// What `pacecar run` shows at a terminal of 80 columns. `script` lends the terminal.
+/// What `pacecar run` shows at a terminal of 80 columns.
 fn at_a_terminal(environment: &[(&str, &str)]) -> String {
     let (server, plan) = (Server::start(Mode::Api), PlanFile::new(PLAN));
-    let command = format!("stty cols 80; exec '{}' run '{}'", env!("CARGO_BIN_EXE_pacecar"), plan.path().display());
+    shown("run", &plan, &server, environment)
+}
+
+/// What a command shows at a terminal of 80 columns. `script` lends the terminal.
+fn shown(command: &str, plan: &PlanFile, server: &Server, environment: &[(&str, &str)]) -> String {
+    let program = env!("CARGO_BIN_EXE_pacecar");
+    let command = format!("stty cols 80; exec '{program}' {command} '{}'", plan.path().display());
     let shown = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env_remove("NO_COLOR")
@@ -42,4 +48,26 @@ fn no_color_switches_colour_and_progress_off() {
     assert!(shown.contains("http_req_duration"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "escapes: {shown:?}");
     assert!(!shown.contains("main-line "), "progress: {shown:?}");
+}
+
+#[test]
+fn a_cleanup_says_on_a_terminal_how_far_it_is() {
+    let database = postgres::shared().another();
+    let plan = PlanFile::new(
+        "\
+name: far
+cleanup:
+  postgres:
+    url: ${DATABASE_URL}
+    max_rows_per_second: 2000
+    batch: 500
+    roots: [{ table: users, where: \"email LIKE 'test-%'\", max_share: 1.0 }]
+",
+    );
+    postgres::shared().beside(database.clone()).execute(
+        "CREATE TABLE users (email text); INSERT INTO users SELECT 'test-' || n FROM generate_series(1, 3000) n",
+    );
+    let shown = shown("cleanup", &plan, &Server::start(Mode::Api), &[("DATABASE_URL", &database)]);
+    assert!(shown.contains("looking for test data") && shown.contains(" of 3000"), "{shown:?}");
+    assert!(shown.contains("3000 rows deleted"), "{shown:?}");
 }

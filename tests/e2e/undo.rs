@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::json::{at, count};
+use crate::support::postgres::{self, Database};
 use crate::support::shelf::Shelf;
 use crate::support::{Pacecar, PlanFile};
 
@@ -206,4 +207,78 @@ fn a_journal_that_cannot_be_written_refuses_the_run() {
         .expect_code(121);
     assert!(ended.stderr.contains("journal"), "{ended}");
     assert_eq!(shelf.made(), 0, "a request was sent");
+}
+
+/// The same plan with a database of its own, and the database.
+fn with_database(scenario: &str) -> (PlanFile, Database) {
+    let database = postgres::shared().beside(postgres::shared().another());
+    database.execute("CREATE TABLE users (email text); INSERT INTO users VALUES ('me')");
+    let text = std::fs::read_to_string(plan(scenario).path()).unwrap();
+    let cleanup = r#"cleanup: { lease: 4s, postgres: { url: "${DATABASE_URL}", roots: [{ table: users, where: "email LIKE 'test-%'" }] } }"#;
+    (PlanFile::new(format!("{text}{cleanup}\n")), database)
+}
+
+/// Lines in the journal of the database.
+fn lines(database: &Database) -> i64 {
+    database.count("SELECT count(*) FROM pacecar.journal")
+}
+
+#[test]
+fn with_a_database_the_journal_outlives_the_machine() {
+    let shelf = Shelf::start();
+    let (plan, database) = with_database("executor: constant-vus, vus: 2, duration: 2m");
+    // As a pod that is scheduled anew: the same plan on another disk.
+    let elsewhere = || PlanFile::new(std::fs::read_to_string(plan.path()).unwrap());
+    let of = |pacecar: Pacecar| pacecar.set("DATABASE_URL", &database.url);
+    for next in ["run", "cleanup", "cleanup --expired"] {
+        let running = of(run(&plan, &shelf)).start();
+        let made = shelf.made();
+        wait_until("nothing was made", || shelf.made() >= made + 10);
+        running.signal(Signal::KILL);
+        let _ = running.end();
+        assert_eq!(journals(plan.folder()), Vec::<PathBuf>::new(), "a file beside the plan");
+        assert!(shelf.there().len() >= 10 && lines(&database) >= 10);
+        let text = database.rows("SELECT line FROM pacecar.journal").concat();
+        assert!(!text.contains("hidden-token") && !text.contains("secret"), "a secret is in the journal: {text}");
+        shelf.forget_tokens();
+        match next {
+            // Its lease has not run out yet: what is left is undone at the end.
+            "run" => {
+                let ended = of(run(&elsewhere(), &shelf)).args(["-u", "1", "-i", "1"]).end();
+                assert!(ended.stderr.contains("was killed and left"), "{ended}");
+            }
+            "cleanup" => {
+                of(cleanup(&elsewhere(), &shelf)).arg("--dry-run").end().expect_code(0);
+                assert!(shelf.there().len() >= 10, "a dry run deleted");
+                of(cleanup(&elsewhere(), &shelf)).end();
+            }
+            _ => {
+                let held = "SELECT count(*) FROM pacecar.lease WHERE ended IS NULL AND expires > clock_timestamp()";
+                wait_until("the lease holds for ever", || database.count(held) == 0);
+                of(cleanup(&elsewhere(), &shelf)).arg("--expired").end();
+            }
+        }
+        // What no answer came for has no known name: at most one for each VU.
+        assert!(shelf.there().len() <= 2, "{next}: {:?}", shelf.there());
+        assert_eq!(lines(&database), 0, "{next}");
+        shelf.clear();
+    }
+}
+
+#[test]
+fn a_settled_journal_leaves_nothing_in_the_database_and_a_live_one_is_left_alone() {
+    let shelf = Shelf::start();
+    let (plan, database) = with_database("executor: constant-vus, vus: 1, duration: 2m");
+    let of = |pacecar: Pacecar| pacecar.set("DATABASE_URL", &database.url);
+    let running = of(run(&plan, &shelf)).start();
+    wait_until("nothing was made", || shelf.made() >= 5);
+    of(cleanup(&plan, &shelf)).end().expect_code(0);
+    assert!(shelf.there().len() >= 5, "what a live run made was undone");
+    running.signal(Signal::INT);
+    let ended = running.end().expect_code(105);
+    assert_eq!(
+        at(&ended.summary(), &["pacecar", "cleanup", "found", "undo:make"]),
+        at(&ended.summary(), &["pacecar", "cleanup", "deleted", "undo:make"])
+    );
+    assert_eq!((shelf.there(), lines(&database)), (Vec::new(), 0));
 }

@@ -1,10 +1,12 @@
 //! The command line as typed: commands, flags, their help. What it means is decided in `commands/`.
 
 mod common;
+mod results;
 mod run;
 mod tune;
 
 pub(crate) use common::{EnvArgs, LogArgs, LogFormat};
+pub(crate) use results::{MergeArgs, ReportArgs};
 pub(crate) use run::{RunArgs, assignments};
 pub(crate) use tune::TuneArgs;
 
@@ -126,10 +128,12 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Two or more results side by side, with confidence (not yet)
     Compare(LaterArgs),
-    /// The results of several workers as one run (not yet)
-    Merge(LaterArgs),
-    /// Render a result again as text or HTML (not yet)
-    Report(LaterArgs),
+    /// The results of several workers as one run: thresholds are judged on the whole
+    #[command(after_help = results::MERGE_HELP)]
+    Merge(MergeArgs),
+    /// Render a result again
+    #[command(after_help = results::REPORT_HELP)]
+    Report(ReportArgs),
     /// What a running pacecar is doing, as `k6 status` prints it
     #[command(after_help = STEER_HELP)]
     Status(SteerArgs),

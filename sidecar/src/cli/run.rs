@@ -96,7 +96,7 @@ pub(crate) struct RunArgs {
     /// Which figures trends show, e.g. 'avg,p(95),p(99.9)'
     #[arg(long, value_name = "LIST", hide_env = true, env = "PACECAR_SUMMARY_TREND_STATS", help_heading = "Output")]
     pub(crate) summary_trend_stats: Option<String>,
-    /// Stream samples: json=FILE, influxdb=URL/DB, otlp[=URL], prometheus-rw=URL (not yet)
+    /// Where samples go: json=FILE, influxdb=URL/DB, otlp[=URL], prometheus-rw=URL (repeatable)
     #[arg(
         short = 'o',
         long = "out",
@@ -106,12 +106,12 @@ pub(crate) struct RunArgs {
         help_heading = "Output"
     )]
     pub(crate) outputs: Vec<String>,
-    /// Write a result that can be merged and compared (not yet)
+    /// Write a result: it can be rendered again, merged and compared
     #[arg(long, value_name = "FILE", hide_env = true, env = "PACECAR_RESULT", help_heading = "Output")]
-    pub(crate) result: Option<PathBuf>,
-    /// Write an HTML report (not yet)
+    pub(crate) result: Option<String>,
+    /// Write a report: one HTML file that opens offline
     #[arg(long, value_name = "FILE.html", hide_env = true, env = "PACECAR_REPORT", help_heading = "Output")]
-    pub(crate) report: Option<PathBuf>,
+    pub(crate) report: Option<String>,
     /// No progress
     #[arg(short, long, hide_env = true, env = "PACECAR_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -150,15 +150,7 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     /// The flags that were given and do not work yet.
     pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        [
-            (self.http_debug, "--http-debug"),
-            (!self.outputs.is_empty(), "--out"),
-            (self.result.is_some(), "--result"),
-            (self.report.is_some(), "--report"),
-        ]
-        .into_iter()
-        .filter_map(|(given, name)| given.then_some(name))
-        .collect()
+        [(self.http_debug, "--http-debug")].into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
     }
 }
 

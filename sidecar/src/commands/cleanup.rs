@@ -4,13 +4,14 @@ use super::ledger;
 use super::plan::{self, PlanFile};
 use super::rows::{self, Rows, Task};
 use crate::cli::CleanupArgs;
+use crate::progress::CleanupLine;
 use crate::signals::StopSignals;
 use crate::{logging, output};
 use pacecar::cleanup::redis::{self, RedisPlan};
-use pacecar::cleanup::{self, CleanupOutcome, Note, Refusal, RefusalKind};
-use pacecar::plan::{CleanupRedis, Diagnostics, Plan, Span};
+use pacecar::cleanup::{self, CleanupOutcome, Refusal, RefusalKind};
+use pacecar::plan::{Diagnostics, Plan, Span};
 use pacecar::report::{self, CleanupReport, Exit, Style};
-use pacecar::run::{self, Compiled, Leftovers, Settings, Source, Undone, explain};
+use pacecar::run::{self, Leftovers, LeftoversError, Settings, Source, Undone, explain};
 use pacecar::semconv::RunId;
 use std::path::Path;
 
@@ -18,10 +19,15 @@ use std::path::Path;
 struct Parts {
     rows: Option<Rows>,
     keys: Option<RedisPlan>,
-    /// What the keys were compiled from.
-    patterns: Option<CleanupRedis>,
-    /// Where a step has an `undo`: what killed runs left, and, where that is something, what undoes it.
-    undo: Option<(Leftovers, Option<Box<Compiled>>)>,
+    /// Where a step has an `undo`.
+    undo: Option<Undo>,
+}
+
+/// What undoes what killed runs left.
+struct Undo {
+    source: Source,
+    settings: Settings,
+    run: Option<RunId>,
 }
 
 pub(crate) async fn execute(args: CleanupArgs) -> Exit {
@@ -104,7 +110,8 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
     let PlanFile::Read(source) = plan::read(file) else { return Err(Exit::InvalidPlan) };
     let (plan, mut diagnostics) = pacecar::plan::read(&source.name, &source.bytes, &variables);
     let settings = Settings::new(run.unwrap_or_else(super::new_run_id), variables);
-    let mut undo = plan.as_ref().and_then(|plan| undo(&source, plan, run, settings, &mut diagnostics));
+    let digest = run::lease::digest(&source.bytes);
+    let mut undo = plan.as_ref().and_then(|plan| undo(source, plan, run, settings, &mut diagnostics));
     let section = plan.as_ref().and_then(|plan| plan.cleanup.as_ref());
     let compiled = match section {
         Some(section) => {
@@ -112,10 +119,10 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
             let rows = cleanup::compile(section, id, &mut diagnostics).map(|compiled| Rows {
                 plan: compiled,
                 name: plan.as_ref().map(|plan| plan.name.value.clone()).unwrap_or_default(),
-                digest: run::lease::digest(&source.bytes),
+                digest: digest.clone(),
             });
             let keys = section.redis.as_ref().and_then(|keys| redis::compile(keys, id, &mut diagnostics));
-            let parts = Parts { rows, keys, patterns: section.redis.clone(), undo: undo.take() };
+            let parts = Parts { rows, keys, undo: undo.take() };
             if parts.is_empty() && !diagnostics.has_errors() {
                 diagnostics
                     .error(section.span, "there is nothing to clean up: `cleanup` has no database")
@@ -123,7 +130,7 @@ fn compile(file: &Path, task: Task, args: &CleanupArgs) -> Result<Parts, Exit> {
             }
             Some(parts)
         }
-        None if undo.is_some() => Some(Parts { rows: None, keys: None, patterns: None, undo: undo.take() }),
+        None if undo.is_some() => Some(Parts { rows: None, keys: None, undo: undo.take() }),
         None => {
             if !diagnostics.has_errors() {
                 diagnostics
@@ -170,112 +177,114 @@ impl Parts {
         Self {
             rows: self.rows.filter(|rows| rows.plan.tells_runs_apart()),
             keys: self.keys.and_then(RedisPlan::only_of_its_run),
-            patterns: self.patterns,
             undo: self.undo,
         }
     }
 }
 
-/// Rows first, then keys. All is judged before anything is deleted, and what one of them cannot do keeps the other
+/// Rows first, then keys. Keys are judged before anything is deleted, and what one of them cannot do keeps the other
 /// from nothing.
-async fn sweep_all(mut parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+async fn sweep_all(parts: Parts, task: Task, dry_run: bool) -> (Vec<CleanupOutcome>, Option<Undone>) {
+    let (mut keys, mut outcomes) = (parts.keys, Vec::new());
     // While the rows are there that the API needs to say what is to be undone.
     let undone = match parts.undo {
-        Some(undo) => Some(undo_all(undo, dry_run).await),
+        Some(undo) => match undo.execute(parts.rows.as_ref(), task, dry_run).await {
+            Ok(undone) => Some(undone),
+            Err(LeftoversError::Table(refusal)) => {
+                outcomes.push(refused_outcome(refusal, dry_run));
+                None
+            }
+            // Counted as left: what it is cannot be said.
+            Err(error) => Some(Undone {
+                figures: CleanupReport { remaining: 1, dry_run, ..CleanupReport::default() },
+                problems: vec![run::chain(&error)],
+            }),
+        },
         None => None,
     };
-    let mut outcomes = Vec::new();
-    if let Some(keys) = &parts.keys
-        && !dry_run
-        && let Err(refusal) = redis::preflight(keys).await
+    let mut line = CleanupLine::new();
+    // What a killed run's lease says of its keys was judged before its first request.
+    if let Some(judged) = keys.as_ref().filter(|_| !dry_run && task != Task::Expired)
+        && let Err(refusal) = redis::preflight(judged).await
     {
         let guarded = refusal.kind() != RefusalKind::Unable;
-        outcomes.push(CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() });
+        outcomes.push(refused_outcome(refusal, dry_run));
         if guarded {
             return (outcomes, undone);
         }
+        keys = None;
     }
-    let unable = !outcomes.is_empty();
-    if let Some(rows) = parts.rows {
-        let outcome = rows::sweep(rows, task, dry_run).await;
-        if task == Task::Expired {
-            parts.keys = None;
-            for keys in keys_of_killed(&outcome, parts.patterns.as_ref()) {
-                outcomes.push(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, |_| ()).await });
-            }
+    if let Some(mut rows) = parts.rows {
+        if keys.is_none() {
+            rows.plan = rows.plan.without_keys();
         }
-        outcomes.insert(0, outcome);
-    } else if task == Task::Expired {
-        // Without leases nobody knows whose keys they are.
-        parts.keys = None;
+        match rows::sweep(rows, task, dry_run, &mut line).await {
+            // With its keys.
+            Ok(outcome) => {
+                outcomes.insert(0, outcome);
+                keys = None;
+            }
+            Err(refusal) => outcomes.insert(0, refused_outcome(refusal, dry_run)),
+        }
     }
-    match parts.keys {
-        Some(keys) if dry_run => outcomes.push(redis::dry_run(&keys).await),
-        Some(keys) if !unable => outcomes.push(redis::sweep(&keys, |_| ()).await),
-        _ => {}
+    // Without leases nobody knows whose keys those of killed runs are.
+    if let Some(keys) = keys.filter(|_| task != Task::Expired) {
+        let tell = |deleted| line.show(cleanup::Progress { found: deleted, deleted });
+        outcomes.push(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, tell).await });
     }
     (outcomes, undone)
 }
 
-/// Undoes what killed runs left, or says what that would be.
-async fn undo_all((leftovers, compiled): (Leftovers, Option<Box<Compiled>>), dry_run: bool) -> Undone {
-    let all = leftovers.count();
-    match compiled {
-        Some(compiled) if !dry_run => match compiled.undo(leftovers).await {
-            Ok(undone) => undone,
-            Err(error) => Undone {
-                figures: CleanupReport { dry_run: false, ..all },
-                problems: vec![format!("undo: {}", run::chain(&error))],
-            },
-        },
-        _ => Undone { figures: CleanupReport { dry_run, ..all }, ..Undone::default() },
+fn refused_outcome(refusal: Refusal, dry_run: bool) -> CleanupOutcome {
+    CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() }
+}
+
+// === impl Undo ===
+
+impl Undo {
+    /// Undoes what killed runs left, or says what that would be.
+    async fn execute(self, rows: Option<&Rows>, task: Task, dry_run: bool) -> Result<Undone, LeftoversError> {
+        // Who asks for more than what ran out means it.
+        let means_it = task != Task::Expired;
+        let rows = rows.map(|rows| (&rows.plan, rows.name.as_str()));
+        let leftovers = Leftovers::of(&self.source, rows, self.run, means_it).await?;
+        let all = leftovers.count();
+        if dry_run || leftovers.is_empty() {
+            return Ok(Undone { figures: CleanupReport { dry_run, ..all }, ..Undone::default() });
+        }
+        let failed =
+            |problem| Undone { figures: CleanupReport { dry_run: false, ..all.clone() }, problems: vec![problem] };
+        let (compiled, diagnostics) = run::compile(&self.source, self.settings);
+        let Some(compiled) = compiled else {
+            output::message(&diagnostics.to_string());
+            return Ok(failed("undo: the plan has errors".to_owned()));
+        };
+        let undone = compiled.undo(leftovers).await;
+        Ok(undone.unwrap_or_else(|error| failed(format!("undo: {}", run::chain(&error)))))
     }
 }
 
-/// What killed runs left to be undone, where a step has an `undo`.
+// === helpers ===
+
+/// What undoes what killed runs left, where a step has an `undo`.
 fn undo(
-    source: &Source,
+    source: Source,
     plan: &Plan,
     run: Option<RunId>,
     settings: Settings,
     diagnostics: &mut Diagnostics,
-) -> Option<(Leftovers, Option<Box<Compiled>>)> {
+) -> Option<Undo> {
     let workflows = plan.workflows.iter().flat_map(|workflow| &workflow.steps);
     let mut steps = workflows.chain(&plan.setup).chain(&plan.teardown).chain(&plan.tenants.create);
     if steps.all(|step| step.undo.is_none()) {
         return None;
     }
-    match Leftovers::of(source, run) {
-        Ok(leftovers) if leftovers.is_empty() => Some((leftovers, None)),
-        Ok(leftovers) => {
-            let (compiled, found) = run::compile(source, settings);
-            if compiled.is_none() {
-                *diagnostics = found;
-            }
-            Some((leftovers, compiled.map(Box::new)))
-        }
-        Err(error) => {
-            diagnostics.error(Span::NONE, run::chain(&error));
-            None
-        }
+    // A folder that cannot be read is told before anything begins.
+    if let Err(error) = Leftovers::beside(&source, run) {
+        diagnostics.error(Span::NONE, run::chain(&error));
+        return None;
     }
-}
-
-/// The keys that killed runs left, by what the outcome says of their rows. Where a root is left to a live run, so are
-/// the patterns that runs share.
-fn keys_of_killed(outcome: &CleanupOutcome, patterns: Option<&CleanupRedis>) -> Vec<RedisPlan> {
-    let killed = outcome.notes.iter().find_map(|note| match note {
-        Note::OfKilled { runs } => Some(runs),
-        _ => None,
-    });
-    let shared = !outcome.notes.iter().any(|note| matches!(note, Note::Left { .. }));
-    let runs = killed.into_iter().flatten().filter_map(|run| run.parse::<RunId>().ok());
-    let keys = runs.enumerate().filter_map(|(number, run)| {
-        let keys = redis::compile(patterns?, run, &mut Diagnostics::new("keys of killed runs"))?;
-        // What runs share is taken once.
-        if number == 0 && shared { Some(keys) } else { keys.only_of_its_run() }
-    });
-    keys.collect()
+    Some(Undo { source, settings, run })
 }
 
 /// Prints the table and what a person must read, and answers with the exit code.
@@ -317,7 +326,7 @@ fn tell(outcomes: &[CleanupOutcome], undone: Option<Undone>, args: &CleanupArgs)
     }
     if let Some(file) = &args.summary_export {
         let summary = serde_json::json!({ "pacecar": { "cleanup": report::summary::cleanup_value(&figures) } });
-        output::file(file, "the summary", &format!("{summary:#}\n"));
+        output::file(file, "the summary", format!("{summary:#}\n").as_bytes());
     }
     Exit::choose(exits)
 }

@@ -126,7 +126,7 @@ async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut 
     if let Some(finished) = &completed.report {
         let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
         output::result(&report::text(finished, style));
-        output::file(Path::new(REPORT), "the report", &format!("{:#}\n", report::summary(finished)));
+        output::file(Path::new(REPORT), "the report", format!("{:#}\n", report::summary(finished)).as_bytes());
         output::result(&closing(finished, left, &before, &after));
     }
     for problem in &completed.problems {
@@ -153,6 +153,8 @@ async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit
     // Nothing else: the demo must not depend on what happens to be in the environment.
     let variables = Variables::new(given.map(|(key, value)| (key.to_owned(), value.to_owned())), []);
     let mut settings = Settings::new(super::new_run_id(), variables);
+    // The sample API asks for a proof where it is set.
+    settings.client.secret = std::env::var(pacecar::semconv::SECRET).ok();
     let stage = |duration| Stage { duration, target: Spanned::new(f64::from(VUS), Span::NONE) };
     settings.overrides = Overrides { stages: vec![stage(RAMP), stage(HOLD)], ..Overrides::default() };
     let (compiled, diagnostics) = run::compile(&source, settings);

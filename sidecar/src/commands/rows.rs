@@ -1,6 +1,8 @@
-//! The rows that `pacecar cleanup` takes: all, one run's, or what killed runs left.
+//! The rows that `pacecar cleanup` takes: all, one run's, or what killed runs left. Where there are leases, the keys in
+//! Redis are taken with them, under the same one.
 
-use pacecar::cleanup::{self, CleanupOutcome, CleanupPlan, Lease, LeaseKind, LeaseTerms, Refusal, Scope, Takes};
+use crate::progress::CleanupLine;
+use pacecar::cleanup::{self, CleanupOutcome, CleanupPlan, Fence, Lease, LeaseKind, LeaseTerms, Refusal, Scope, Takes};
 use pacecar::semconv::RunId;
 
 /// What is to be done.
@@ -28,14 +30,15 @@ pub(super) struct Rows {
 }
 
 /// Judges, then counts or deletes.
-pub(super) async fn sweep(rows: Rows, task: Task, dry_run: bool) -> CleanupOutcome {
-    match try_sweep(rows, task, dry_run).await {
-        Ok(outcome) => outcome,
-        Err(refusal) => CleanupOutcome { refused: Some(refusal), dry_run, ..CleanupOutcome::default() },
-    }
-}
-
-async fn try_sweep(rows: Rows, task: Task, dry_run: bool) -> Result<CleanupOutcome, Refusal> {
+///
+/// # Errors
+/// Where nothing was begun.
+pub(super) async fn sweep(
+    rows: Rows,
+    task: Task,
+    dry_run: bool,
+    line: &mut CleanupLine,
+) -> Result<CleanupOutcome, Refusal> {
     let Rows { plan, name, digest } = rows;
     let (scope, takes) = match task {
         Task::Run(run) => (Scope::of_run(&plan), Takes::Of(run)),
@@ -43,7 +46,8 @@ async fn try_sweep(rows: Rows, task: Task, dry_run: bool) -> Result<CleanupOutco
     };
     if task == Task::Expired {
         // What a killed run made was judged before its first request; its lease says what that is.
-        return Ok(cleanup::reap(&plan, &name, dry_run, |_| ()).await?.into_outcome());
+        let reaped = cleanup::reap(&plan, &name, dry_run, |progress| line.show(progress)).await?;
+        return Ok(reaped.into_outcome());
     }
     cleanup::preflight(&plan, &scope).await?;
     let lease = if dry_run {
@@ -52,11 +56,12 @@ async fn try_sweep(rows: Rows, task: Task, dry_run: bool) -> Result<CleanupOutco
         // Of its own, so that --expired finishes this one too.
         let holder = super::new_run_id();
         let terms = LeaseTerms { holder, kind: LeaseKind::Cleanup, plan: name.clone(), digest, takes, kept: false };
-        Some(Lease::take(&plan, terms).await?)
+        Some(Lease::take(&plan, terms, Fence::default()).await?)
     };
+    let tell = |progress| line.show(progress);
     let outcome = match task {
-        Task::Run(_) => cleanup::sweep_run(&plan, dry_run, |_| ()).await,
-        _ => cleanup::sweep_everything(&plan, &name, dry_run, |_| ()).await,
+        Task::Run(_) => cleanup::sweep_run(&plan, dry_run, tell).await,
+        _ => cleanup::sweep_everything(&plan, &name, dry_run, tell).await,
     };
     if let Some(lease) = lease {
         lease.end(true).await?;

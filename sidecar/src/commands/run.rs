@@ -1,16 +1,17 @@
 //! `pacecar run`: one finite run.
 
+use super::job;
 use super::plan::{self, PlanFile};
 use super::serve::{Control, Serving};
 use crate::cli::{RunArgs, assignments};
+use crate::output;
 use crate::progress::ProgressLines;
-use crate::signals::StopSignals;
-use crate::{logging, output};
+use crate::results::{self, Wanted, named};
+use crate::signals::{KillSwitch, StopSignals};
 use pacecar::client;
 use pacecar::plan::{Span, Spanned, Stage, units};
-use pacecar::report::{self, Exit, Style, TrendStats};
+use pacecar::report::{Exit, TrendStats};
 use pacecar::run::{self, Compiled, Completed, Overrides, Settings};
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) async fn execute(args: RunArgs) -> Exit {
@@ -36,10 +37,12 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     let (compiled, diagnostics) = run::compile(&source, settings);
     output::message(&diagnostics.to_string());
     let Some(compiled) = compiled else { return Exit::InvalidPlan };
-    let summary_export = args.summary_export.clone().or_else(|| compiled.summary_file());
+    let mut wanted = wanted(&args);
+    wanted.summary = wanted.summary.or_else(|| results::path(compiled.summary_file().as_ref()));
+    wanted.report = wanted.report.or_else(|| compiled.report_file().map(str::to_owned));
     let bound = match control.bind() {
         Ok(bound) => bound,
-        Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, None),
+        Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, &Wanted::default()),
     };
     let handle = compiled.handle();
     let serving = match bound.serve(handle.clone()) {
@@ -52,7 +55,7 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     }
     // From before the end on: a signal between the two must not be lost.
     let signals = args.linger.then(StopSignals::install);
-    let exit = drive(compiled, args.quiet, summary_export).await;
+    let exit = drive(compiled, args.quiet, &wanted).await;
     if let Some(Ok(signals)) = signals
         && handle.ran_by_itself()
     {
@@ -71,10 +74,10 @@ async fn linger(serving: &Serving, mut signals: StopSignals) {
 }
 
 /// Drives a compiled plan, with progress and signals, and prints its summary.
-pub(crate) async fn drive(compiled: Compiled, quiet: bool, summary_export: Option<PathBuf>) -> Exit {
+pub(crate) async fn drive(compiled: Compiled, quiet: bool, wanted: &Wanted) -> Exit {
     let cleans_up = compiled.cleans_up();
     match watch(compiled, quiet).await {
-        Ok(completed) => finish(&completed, summary_export),
+        Ok(completed) => finish(&completed, wanted),
         Err(Left::Unable) => Exit::Refused,
         Err(Left::AtOnce) if cleans_up => {
             output::error("left at once: test data may be left; pacecar cleanup PLAN deletes it");
@@ -95,13 +98,14 @@ pub(crate) enum Left {
 
 /// Drives a compiled plan with progress. A second signal ends it at once: then cleanup has not run.
 pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, Left> {
-    let mut signals = match StopSignals::install() {
-        Ok(signals) => signals,
-        Err(error) => {
-            output::error(&format!("signals cannot be handled: {error}"));
-            return Err(Left::Unable);
-        }
-    };
+    let (mut signals, mut kill_switch) =
+        match StopSignals::install().and_then(|stop| Ok((stop, KillSwitch::install()?))) {
+            Ok(signals) => signals,
+            Err(error) => {
+                output::error(&format!("signals cannot be handled: {error}"));
+                return Err(Left::Unable);
+            }
+        };
     let handle = compiled.handle();
     let mut lines = ProgressLines::new(quiet);
     let teller = lines.teller();
@@ -111,6 +115,7 @@ pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, 
     loop {
         tokio::select! {
             completed = &mut execution => return Ok(completed),
+            on = kill_switch.next() => handle.kill_switch(on),
             () = signals.next() => {
                 if asked {
                     return Err(Left::AtOnce);
@@ -124,18 +129,24 @@ pub(crate) async fn watch(compiled: Compiled, quiet: bool) -> Result<Completed, 
 }
 
 /// Prints the summary, writes what was asked for, says what went wrong, and answers with the exit code.
-fn finish(completed: &Completed, summary_export: Option<PathBuf>) -> Exit {
+fn finish(completed: &Completed, wanted: &Wanted) -> Exit {
     if let Some(finished) = &completed.report {
-        let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
-        output::result(&report::text(finished, style));
-        if let Some(file) = summary_export {
-            output::file(&file, "the summary", &format!("{:#}\n", report::summary(finished)));
-        }
+        results::print(finished);
+        wanted.write(finished, completed.saved.as_deref());
     }
     for problem in &completed.problems {
         output::error(problem);
     }
     completed.exit
+}
+
+/// Where the flags want the run's files.
+fn wanted(args: &RunArgs) -> Wanted {
+    Wanted {
+        summary: results::path(args.summary_export.as_ref()),
+        result: named(args.result.as_ref()),
+        report: named(args.report.as_ref()),
+    }
 }
 
 /// What the flags say, or every flag that cannot be right.
@@ -154,6 +165,8 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         None => TrendStats::default(),
         Some(list) => keep(list.parse(), "--summary-trend-stats", &mut problems).unwrap_or_default(),
     };
+    let variable = |name: &str| std::env::var(name).ok();
+    let segment = keep(job::segment(args.execution_segment.as_deref(), variable), "", &mut problems).flatten();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -167,6 +180,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
             stages,
             scenarios: args.scenarios.clone(),
             thresholds,
+            outputs: args.outputs.clone(),
             no_thresholds: args.no_thresholds,
             no_cleanup: args.no_cleanup,
         },
@@ -180,9 +194,10 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         },
         tags,
         workers: args.workers,
-        segment: args.execution_segment.clone(),
+        segment,
         segment_sequence: args.execution_segment_sequence.clone(),
         trend_stats,
+        keep: wanted(args).keeps(),
         trial: None,
     })
 }

@@ -115,11 +115,11 @@ pub(crate) fn finish(tuned: &Tuned, result: Option<&Path>, environment: Option<&
         output::result(&text);
     }
     if let Some((file, value)) = result.zip(tuned.value()) {
-        output::file(file, "the result", &format!("{value:#}\n"));
+        output::file(file, "the result", format!("{value:#}\n").as_bytes());
     }
     if let Some(file) = environment {
         match tuned.environment() {
-            Some(text) => output::file(file, "the environment", &text),
+            Some(text) => output::file(file, "the environment", text.as_bytes()),
             None => {
                 output::message(&format!("pacecar: nothing is recommended, so {} is not written\n", file.display()))
             }

@@ -120,6 +120,7 @@ pub(super) async fn live(served: &Served) -> Value {
         "plan": served.handle.plan(),
         "stage": stage,
         "paused": status.paused,
+        "held_by": served.handle.held_by(),
         "running": status.running(),
         "ended": status.stage == Stage::Ended,
         "tainted": status.tainted,

@@ -51,7 +51,7 @@ pub(super) fn text(snapshot: &Snapshot, status: &Status, format: Format) -> Stri
     let mut text = Text { out: String::with_capacity(16 << 10), format };
     text.head("pacecar_build_info", "gauge", "Which pacecar this is.");
     text.line("pacecar_build_info", &[("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
-    text.head("pacecar_paused", "gauge", "1 while an operator holds the run.");
+    text.head("pacecar_paused", "gauge", "1 while an operator or the guard holds the run.");
     text.line("pacecar_paused", &[], f64::from(u8::from(status.paused)));
     text.head("pacecar_tainted", "gauge", "1 while a threshold does not hold.");
     text.line("pacecar_tainted", &[], f64::from(u8::from(status.tainted)));

@@ -173,7 +173,7 @@ async fn openapi() -> Response {
 }
 
 async fn status(State(served): State<Served>) -> Response {
-    json::answer(StatusCode::OK, &StatusDocument::from(served.handle.status().await))
+    json::answer(StatusCode::OK, &StatusDocument::new(served.handle.status().await, served.handle.held_by()))
 }
 
 /// Pause, resume, scale, stop. As in k6, what stops does nothing else.

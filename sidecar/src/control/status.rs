@@ -19,7 +19,7 @@ pub(crate) struct StatusData {
 }
 
 /// k6's attributes.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Status {
     status: u8,
     paused: bool,
@@ -29,6 +29,9 @@ pub(crate) struct Status {
     stopped: bool,
     running: bool,
     tainted: bool,
+    /// pacecar's own, there only while the guard holds the traffic: why.
+    #[serde(default, rename = "held-by", skip_serializing_if = "Vec::is_empty")]
+    held_by: Vec<String>,
 }
 
 /// What is to change; whatever else a PATCH holds is k6's status sent back.
@@ -46,8 +49,9 @@ pub(crate) struct Wish {
 
 // === impl StatusDocument ===
 
-impl From<run::Status> for StatusDocument {
-    fn from(status: run::Status) -> Self {
+impl StatusDocument {
+    /// What a run is doing, and why the guard holds its traffic where it does.
+    pub(crate) fn new(status: run::Status, held_by: Vec<String>) -> Self {
         let attributes = Status {
             status: status.stage.number(),
             paused: status.paused,
@@ -56,6 +60,7 @@ impl From<run::Status> for StatusDocument {
             stopped: status.stopped,
             running: status.running(),
             tainted: status.tainted,
+            held_by,
         };
         Self { data: StatusData { kind: "status".to_owned(), id: "default".to_owned(), attributes } }
     }
@@ -66,11 +71,16 @@ impl From<run::Status> for StatusDocument {
 impl Status {
     /// As `k6 status` prints it: YAML, in which k6's nullable values are texts.
     pub(crate) fn yaml(&self) -> String {
-        let Self { status, paused, vus, vus_max, stopped, running, tainted } = self;
-        format!(
+        let Self { status, paused, vus, vus_max, stopped, running, tainted, held_by } = self;
+        let mut yaml = format!(
             "status: {status}\npaused: \"{paused}\"\nvus: \"{vus}\"\nvus-max: \"{vus_max}\"\n\
              stopped: {stopped}\nrunning: {running}\ntainted: {tainted}\n"
-        )
+        );
+        // JSON's texts are YAML's.
+        if !held_by.is_empty() {
+            yaml.push_str(&format!("held-by: {}\n", serde_json::json!(held_by)));
+        }
+        yaml
     }
 }
 

@@ -127,6 +127,9 @@ pub(crate) enum StoreError {
         /// What it said.
         source: tokio_postgres::Error,
     },
+    /// `PACECAR_SECRET` is no secret.
+    #[error("PACECAR_SECRET cannot be used")]
+    Secret(#[source] pacecar::semconv::SecretError),
     /// A password could not be hashed.
     #[error("cannot hash a password")]
     Hash,

@@ -7,6 +7,7 @@ pub(crate) use tune::TuneLines;
 
 use crate::{logging, output};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pacecar::cleanup;
 use pacecar::run::{Phase, Progress, ScenarioProgress};
 use std::time::Duration;
 
@@ -18,12 +19,18 @@ const GAP: &str = "  ";
 /// How wide a terminal is that does not say.
 const COLUMNS: usize = 80;
 
+/// How often the line of a cleanup turns.
+const TURN: Duration = Duration::from_millis(250);
+
 /// The lines of a run. Dropping it removes them.
 pub(crate) struct ProgressLines {
     group: MultiProgress,
     phase: Option<ProgressBar>,
     scenarios: Vec<ProgressBar>,
 }
+
+/// The line of a cleanup, which turns while a long look has nothing to say. Dropping it removes it.
+pub(crate) struct CleanupLine(ProgressBar);
 
 /// Prints while the lines are drawn, without tearing them.
 pub(crate) struct Teller(MultiProgress);
@@ -70,6 +77,9 @@ impl ProgressLines {
         }
         self.say_phase(match progress.phase {
             Phase::Preflight => "asking the guard and the database…".to_owned(),
+            Phase::Paused | Phase::Load if !progress.held_by.is_empty() => {
+                format!("paused: {}", progress.held_by.join("; "))
+            }
             Phase::Paused => "paused; `pacecar resume` starts it…".to_owned(),
             Phase::Setup => "setup…".to_owned(),
             Phase::Load if progress.paused => "paused; `pacecar resume` goes on…".to_owned(),
@@ -97,6 +107,37 @@ impl Drop for ProgressLines {
         for line in self.scenarios.iter().chain(&self.phase) {
             line.finish_and_clear();
         }
+    }
+}
+
+// === impl CleanupLine ===
+
+impl CleanupLine {
+    /// A line on standard error, where that is a terminal without `NO_COLOR`; else none is drawn.
+    pub(crate) fn new() -> Self {
+        let visible = logging::colour(&std::io::stderr());
+        let target = if visible { ProgressDrawTarget::stderr_with_hz(5) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message("looking for test data…");
+        if visible {
+            bar.enable_steady_tick(TURN);
+        }
+        Self(bar)
+    }
+
+    /// Says how far it is.
+    pub(crate) fn show(&self, progress: cleanup::Progress) {
+        let cleanup::Progress { found, deleted } = progress;
+        self.0.set_message(format!("deleting test data… {deleted} of {found}"));
+    }
+}
+
+impl Drop for CleanupLine {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -1,11 +1,11 @@
 //! Finds what killed runs of a plan left to be undone.
 
-use super::MARK;
 use super::record::{self, Entry};
 use super::writer::Journal;
+use super::{Log, MARK, Place};
 use crate::semconv::RunId;
 use rustix::fs::{FlockOperation, flock};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,7 @@ pub struct Leftover {
     pub entries: Vec<Entry>,
     /// Lines that could not be read.
     pub torn: usize,
-    file: File,
-    path: PathBuf,
+    pub(super) place: Place,
 }
 
 /// A journal could not be read.
@@ -65,8 +64,11 @@ impl Leftover {
     ///
     /// # Errors
     /// Where its thread cannot be started.
-    pub fn settle(self) -> io::Result<Journal> {
-        Journal::write_to(self.file, &self.path, self.entries.len() as u64)
+    pub fn settle(self) -> io::Result<Log> {
+        match self.place {
+            Place::File(file, path) => Journal::write_to(file, &path, self.entries.len() as u64).map(Log::File),
+            Place::Table(journal) => Ok(Log::Table(journal)),
+        }
     }
 }
 
@@ -93,5 +95,6 @@ fn open(path: &Path, run: RunId) -> io::Result<Option<Leftover>> {
         std::fs::remove_file(path)?;
         return Ok(None);
     }
-    Ok(Some(Leftover { run, entries: entries.into_values().collect(), torn, file, path: path.to_owned() }))
+    let place = Place::File(file, path.to_owned());
+    Ok(Some(Leftover { run, entries: entries.into_values().collect(), torn, place }))
 }

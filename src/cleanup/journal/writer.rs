@@ -218,7 +218,7 @@ mod tests {
         assert!(leftovers(&plan, None).unwrap().is_empty(), "somebody else undoes it already");
         assert!(leftovers(&plan, Some(RunId::new(8))).unwrap().is_empty());
         let journal = leftover.settle().unwrap();
-        journal.after(2, Fate::Undone);
+        journal.as_log().after(2, Fate::Undone);
         journal.finish().await;
         assert!(!path.exists());
     }

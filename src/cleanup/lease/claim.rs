@@ -1,16 +1,16 @@
 //! What counts as a run's data, as its lease keeps it: enough for another to finish the work.
 //!
-//! The section `cleanup.postgres` as it was read, in JSON. Whoever finishes a killed run
+//! The section `cleanup.postgres` as it was read, in JSON, and the patterns of `cleanup.redis`. Whoever finishes a killed run
 //! compiles and judges it anew, by the same path as a plan: what stands in a table is no more
 //! trusted than what stands in a file.
 
 use crate::cleanup::compile::{CleanupPlan, compile};
-use crate::plan::{Cleanup, CleanupPostgres, Diagnostics, Follow, Keep, Ledger, Root, Spanned, When};
+use crate::plan::{Cleanup, CleanupPostgres, CleanupRedis, Diagnostics, Follow, Keep, Ledger, Root, Spanned, When};
 use crate::semconv::RunId;
 use serde_json::{Value, json};
 
-/// The section in JSON, without what says where the database is.
-pub(in crate::cleanup) fn claim(section: &CleanupPostgres) -> Value {
+/// The sections in JSON, without what says where the data is.
+pub(in crate::cleanup) fn claim(section: &CleanupPostgres, keys: Option<&CleanupRedis>) -> Value {
     let roots: Vec<_> = section
         .roots
         .iter()
@@ -25,16 +25,25 @@ pub(in crate::cleanup) fn claim(section: &CleanupPostgres) -> Value {
         .collect();
     let keep: Vec<_> = section.keep.iter().map(|keep| json!({ "table": *keep.table, "where": *keep.where_ })).collect();
     let (follow, ledger) = (section.follow.value, section.ledger.value);
-    json!({
+    let mut claim = json!({
         "roots": roots,
         "keep": keep,
         "keep_roots": section.keep_roots.value,
         "follow": match follow { Follow::None => "none", Follow::ForeignKeys => "foreign-keys" },
         "ledger": match ledger { Ledger::Off => "off", Ledger::Record => "record", Ledger::TwoKey => "two-key" },
-    })
+    });
+    if let Some(keys) = keys {
+        claim["keys"] = keys.patterns.iter().map(|text| text.value.as_str()).collect();
+    }
+    claim
 }
 
-/// The plan of cleanup that a claim of the run `run` was, in the database and at the pace of `now`.
+/// Whether a claim is about keys in Redis too.
+pub(super) fn has_keys(claim: &Value) -> bool {
+    claim["keys"].as_array().is_some_and(|patterns| !patterns.is_empty())
+}
+
+/// The plan of cleanup that a claim of the run `run` was, in the databases and at the pace of `now`.
 /// None where the claim is not one.
 pub(super) fn compile_claim(now: &CleanupPlan, claim: &Value, run: RunId) -> Option<CleanupPlan> {
     let section = read(now, claim)?;
@@ -72,10 +81,16 @@ fn read(now: &CleanupPlan, claim: &Value) -> Option<Cleanup> {
     postgres.keep = claim["keep"].as_array()?.iter().map(keep).collect::<Option<_>>()?;
     postgres.keep_roots = Spanned::nowhere(claim["keep_roots"].as_bool()?);
     (postgres.follow, postgres.ledger) = (Spanned::nowhere(follow), Spanned::nowhere(ledger));
+    let pattern = |pattern: &Value| text(pattern);
+    let patterns = match &claim["keys"] {
+        Value::Null => Vec::new(),
+        patterns => patterns.as_array()?.iter().map(pattern).collect::<Option<_>>()?,
+    };
+    let redis = now.keys.as_ref().map(|keys| CleanupRedis { patterns, ..keys.section.clone() });
     Some(Cleanup {
         span: now.section.span,
         postgres: Some(postgres),
-        redis: None,
+        redis,
         when: Spanned::nowhere(When::End),
         lease: Spanned::nowhere(now.lease),
         settle: Spanned::nowhere(now.settle),

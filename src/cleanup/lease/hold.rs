@@ -1,5 +1,6 @@
 //! A lease that is held: taken before the first request, settled when the traffic is over, ended after the sweep.
 
+use super::fence::{Fence, Term};
 use super::keeper::{Hold, Keeper, open};
 use crate::cleanup::compile::CleanupPlan;
 use crate::cleanup::outcome::{Refusal, RefusalCause};
@@ -16,10 +17,12 @@ use tokio_postgres::{Row, Transaction};
 const WAIT: Duration = Duration::from_secs(600);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(200);
+/// The term of who took a lease first.
+pub(super) const FIRST: i32 = 1;
 /// Which of the table's rows hold a run's own lock: a condition over `l`.
-const IS_CONNECTED: &str = "EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype = 'advisory' AND k.granted
-    AND k.objsubid = 1 AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-    AND (k.classid::bigint << 32) | k.objid::bigint = ('x' || l.run)::bit(64)::bigint)";
+const IS_CONNECTED: &str = "('x' || l.run)::bit(64)::bigint";
+/// Which of them are sweeping while their traffic runs.
+const IS_AGING: &str = "~('x' || l.run)::bit(64)::bigint";
 
 /// What holds a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +71,26 @@ pub struct Lease {
     hold: watch::Receiver<Hold>,
     /// Renews it; ended by `Drop`.
     keeper: JoinHandle<()>,
-    /// By root, what it is called in the table where it is shared.
+    /// By part, what it is called in the table where it is shared.
     shared: Vec<Option<String>>,
 }
 
-/// A root that is left to another run, which is live and holds it too.
+/// What runs may share: a root, or a pattern of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A root, by its number in the plan.
+    Root(usize),
+    /// A pattern of keys in Redis, by its number in the plan.
+    Keys(usize),
+}
+
+/// What is left to another run, which is live and holds it too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// The root, by its number in the plan.
-    pub root: usize,
-    /// The root's table.
-    pub table: String,
+    /// What it is.
+    pub part: Part,
+    /// The root's table, or the pattern: `redis:session:test-*`.
+    pub name: String,
     /// The other run.
     pub run: String,
     /// Its plan's name.
@@ -121,24 +133,26 @@ impl Takes {
 // === impl Lease ===
 
 impl Lease {
-    /// Takes a lease. Waits while somebody sweeps a root that both share, at most 10 minutes.
+    /// Takes a lease, and sets `fence` to how long it is good for. Waits while somebody sweeps what both share, at
+    /// most 10 minutes.
     ///
     /// # Errors
     /// Where it may not or cannot be written.
-    pub async fn take(plan: &CleanupPlan, terms: LeaseTerms) -> Result<Self, Refusal> {
+    pub async fn take(plan: &CleanupPlan, terms: LeaseTerms, fence: Fence) -> Result<Self, Refusal> {
         let mut session = open(&plan.database, terms.holder).await.map_err(Refusal::new)?;
         expect_database(&session, plan).await?;
-        let mut shared = shared_roots(&session, plan).await?;
+        let mut shared = shared_parts(&session, plan).await?;
         if let Takes::Of(_) = terms.takes {
             shared.fill(None);
         }
         let until = Instant::now() + WAIT;
         let renewed = loop {
             let sent = Instant::now();
+            fence.good_for(plan.lease);
             match try_take(&mut session, plan, &terms, &shared).await.map_err(Refusal::new)? {
                 None => break sent,
                 Some(run) if Instant::now() > until => return Err(Refusal::new(RefusalCause::BeingSwept { run })),
-                Some(run) => tracing::debug!(%run, "a root is being swept: waiting"),
+                Some(run) => tracing::debug!(%run, "what both share is being swept: waiting"),
             }
             tokio::time::sleep(LOOK).await;
         };
@@ -146,9 +160,10 @@ impl Lease {
         let keeper = Keeper {
             database: plan.database.clone(),
             run: terms.holder,
-            term: 1,
+            term: FIRST,
             length: plan.lease,
             renewed,
+            fence,
             hold: sender,
             session: Some(session),
         };
@@ -161,11 +176,17 @@ impl Lease {
         self.hold.clone()
     }
 
-    /// Decides who sweeps which shared root: those that are answered are left to others, the rest is this run's to
-    /// sweep. A lease whose run may be dead is waited for until it is renewed or has run out.
+    /// Under what a sweep of this run's data may look.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        Term { run: self.terms.holder, term: FIRST }
+    }
+
+    /// Decides who sweeps which shared root and pattern: those that are answered are left to others, the rest is this
+    /// run's to sweep. A lease whose run may be dead is waited for until it is renewed or has run out.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Where the lease was lost, or the database fails.
     pub async fn settle(&self) -> Result<Vec<Left>, Refusal> {
         let mut session = Session::connect(&self.plan.database).await.map_err(Refusal::new)?;
         loop {
@@ -184,14 +205,15 @@ impl Lease {
     pub async fn end(self, done: bool) -> Result<(), Refusal> {
         let session = Session::connect(&self.plan.database).await.map_err(Refusal::new)?;
         let (client, run) = (&session.client, self.terms.holder);
-        let ended = if done { finish(client, run, 1).await } else { give_back(client, run, 1).await };
+        let ended = if done { finish(client, run, FIRST).await } else { give_back(client, run, FIRST).await };
         ended.map_err(Refusal::new)
     }
 
     /// None: somebody who may be dead is to be waited for.
     async fn try_settle(&self, session: &mut Session) -> Result<Option<Vec<Left>>, RefusalCause> {
+        let connected = is_locked(IS_CONNECTED);
         let others = format!(
-            "SELECT l.run, l.plan, l.shared, {IS_CONNECTED} FROM pacecar.lease l
+            "SELECT l.run, l.plan, l.shared, {connected} FROM pacecar.lease l
              WHERE l.run <> $1 AND l.ended IS NULL AND l.expires > pg_catalog.clock_timestamp()
                 AND l.kind <> 'cleanup' AND NOT l.sweeping AND (l.shared && $2 OR (l.plan = $3 AND NOT l.kept))"
         );
@@ -204,10 +226,11 @@ impl Lease {
             return Ok(None);
         }
         let (left, swept) = share(&self.plan, &self.shared, &rows);
-        let sql = "UPDATE pacecar.lease SET sweeping = true, shared = $2 WHERE run = $1";
-        timed("settle who sweeps", transaction.execute(sql, &[&own, &swept])).await?;
+        let sql = "UPDATE pacecar.lease SET sweeping = true, shared = $2
+            WHERE run = $1 AND term = $3 AND ended IS NULL AND expires > pg_catalog.clock_timestamp()";
+        let ours = timed("settle who sweeps", transaction.execute(sql, &[&own, &swept, &FIRST])).await?;
         timed("settle who sweeps", transaction.commit()).await?;
-        Ok(Some(left))
+        if ours == 0 { Err(RefusalCause::LeaseLost { run: own }) } else { Ok(Some(left)) }
     }
 }
 
@@ -219,8 +242,9 @@ impl Drop for Lease {
 
 // === helpers ===
 
-/// What each root is called in the table of leases where it is shared: its table's number and its predicate.
-pub(super) async fn shared_roots(session: &Session, plan: &CleanupPlan) -> Result<Vec<Option<String>>, Refusal> {
+/// What each root and each pattern of keys is called in the table of leases where it is shared: a table's number and
+/// the predicate, or where the keys are and the pattern.
+pub(super) async fn shared_parts(session: &Session, plan: &CleanupPlan) -> Result<Vec<Option<String>>, Refusal> {
     let mut shared = Vec::with_capacity(plan.roots.len());
     for root in &plan.roots {
         if root.predicate.is_per_run() {
@@ -233,10 +257,16 @@ pub(super) async fn shared_roots(session: &Session, plan: &CleanupPlan) -> Resul
         let oid = oid.ok_or_else(|| Refusal::at(root.span, RefusalCause::UnknownTable(root.table.clone())))?;
         shared.push(Some(format!("{oid} {}", root.predicate)));
     }
+    shared.extend(plan.keys.iter().flat_map(|keys| keys.plan.shared()));
     Ok(shared)
 }
 
-/// Parts the shared roots: those that a row (run, plan, shared) of `holders` holds too, and the names of the others.
+/// What the name at `number` of [`shared_parts`] names.
+pub(super) fn part(plan: &CleanupPlan, number: usize) -> Part {
+    number.checked_sub(plan.roots.len()).map_or(Part::Root(number), Part::Keys)
+}
+
+/// Parts what is shared: what a row (run, plan, shared) of `holders` holds too, and the names of the others.
 pub(super) fn share<'a>(
     plan: &CleanupPlan,
     shared: &'a [Option<String>],
@@ -247,13 +277,34 @@ pub(super) fn share<'a>(
         let Some(name) = name.as_deref() else { continue };
         match holders.iter().find(|row| row.get::<_, Vec<&str>>(2).contains(&name)) {
             Some(holder) => {
-                let table = plan.roots[number].table.to_string();
-                left.push(Left { root: number, table, run: holder.get(0), plan: holder.get(1) });
+                let part = part(plan, number);
+                let name = match part {
+                    Part::Root(root) => plan.roots[root].table.to_string(),
+                    Part::Keys(keys) => plan.keys.as_ref().map(|all| all.plan.label(keys)).unwrap_or_default(),
+                };
+                left.push(Left { part, name, run: holder.get(0), plan: holder.get(1) });
             }
             None => swept.push(name),
         }
     }
     (left, swept)
+}
+
+/// The roots among what is left to others.
+pub(super) fn left_roots(left: &[Left]) -> impl Iterator<Item = usize> {
+    left.iter().filter_map(|left| match left.part {
+        Part::Root(root) => Some(root),
+        Part::Keys(_) => None,
+    })
+}
+
+/// Whether somebody has the lock of this number: an SQL condition.
+fn is_locked(number: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.objsubid = 1
+            AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+            AND (k.classid::bigint << 32) | k.objid::bigint = {number})"
+    )
 }
 
 /// Ends a lease, unless another has taken it over.
@@ -274,8 +325,11 @@ async fn try_take(
     terms: &LeaseTerms,
     shared: &[Option<String>],
 ) -> Result<Option<String>, RefusalCause> {
-    const SWEEPING: &str = "SELECT run FROM pacecar.lease
-        WHERE ended IS NULL AND expires > pg_catalog.clock_timestamp() AND sweeping AND shared && $1 LIMIT 1";
+    let sweeping = format!(
+        "SELECT l.run FROM pacecar.lease l WHERE l.ended IS NULL AND l.expires > pg_catalog.clock_timestamp()
+            AND l.shared && $1 AND (l.sweeping OR {}) LIMIT 1",
+        is_locked(IS_AGING)
+    );
     const TAKE: &str = "INSERT INTO pacecar.lease (run, plan, digest, kind, claim, shared, kept, sweeping, expires)
         VALUES ($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, pg_catalog.clock_timestamp() + $9 * interval '1 second')";
     let shared: Vec<&str> = shared.iter().flatten().map(String::as_str).collect();
@@ -283,7 +337,7 @@ async fn try_take(
     pass_gate(&transaction).await?;
     super::ensure(&transaction).await?;
     let cleanup = terms.kind == LeaseKind::Cleanup;
-    if !cleanup && let Some(row) = timed("take a lease", transaction.query_opt(SWEEPING, &[&shared])).await? {
+    if !cleanup && let Some(row) = timed("take a lease", transaction.query_opt(&sweeping, &[&shared])).await? {
         return Ok(Some(row.get(0)));
     }
     forget(&transaction).await?;

@@ -1,5 +1,6 @@
 //! Renews a lease while its run lives, and says when it may no longer be relied on.
 
+use super::fence::{self, Fence};
 use crate::cleanup::outcome::RefusalCause;
 use crate::cleanup::sweep::{Database, Session, timed};
 use crate::semconv::RunId;
@@ -26,6 +27,8 @@ pub(super) struct Keeper {
     pub(super) length: Duration,
     /// When the last renewal that succeeded was sent: by then at the latest the database's time began to run.
     pub(super) renewed: Instant,
+    /// Until when requests may be sent.
+    pub(super) fence: Fence,
     pub(super) hold: watch::Sender<Hold>,
     pub(super) session: Option<Session>,
 }
@@ -70,10 +73,13 @@ impl Keeper {
         // Several tries fit between a third and two thirds.
         let patience = (self.length / 8).clamp(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            let sent = Instant::now();
+            let (sent, clock) = (Instant::now(), fence::now());
             match timeout(patience, self.try_renew()).await {
                 Ok(Ok(renewal)) => {
-                    self.renewed = sent;
+                    if let Renewal::Renewed = renewal {
+                        self.renewed = sent;
+                        self.fence.until(clock, self.length);
+                    }
                     return renewal;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, run = %self.run, "the lease could not be renewed"),

@@ -10,24 +10,31 @@
 //! run that wants to begin waits; or somebody does, and the lease lets go of it. So of two that
 //! end at the same instant exactly one is the last.
 //!
+//! **While traffic runs** a run may sweep what is old enough of the roots that no other live run
+//! holds (`aged`); a run that wants to begin with one of them waits until that sweep is through.
+//!
 //! **A lease that is lost** (not renewed in time) stops the traffic before another may begin to
 //! delete: nothing new starts after two thirds of its time, and what is under way is cut off
-//! after five sixths.
+//! after five sixths. One that slept through all of that finds the fence closed (`fence`).
 //!
 //! A run also holds a session lock of its own. It proves nothing about who is dead, but a lease
 //! without it may be a dead run's: whoever ends then waits until the lease is renewed or has run
 //! out, instead of leaving its rows to the dead.
 
+mod aged;
 mod claim;
+mod fence;
 mod hold;
 mod keeper;
 mod reap;
 mod selection;
 
+pub use aged::{Aged, sweep_aged};
 pub(super) use claim::claim;
-pub use hold::{Lease, LeaseKind, LeaseTerms, Left, Takes};
+pub use fence::{Fence, Term};
+pub use hold::{Lease, LeaseKind, LeaseTerms, Left, Part, Takes};
 pub use keeper::Hold;
-pub use reap::{Reaped, reap};
+pub use reap::{Reaped, reap, reclaim};
 pub use selection::{sweep_everything, sweep_run};
 
 use super::outcome::RefusalCause;

@@ -4,12 +4,14 @@
 //! is being swept. So two reapers never work on the same run, a run that wakes up too late finds
 //! its lease gone, and where the reaper is killed too the lease simply runs out again.
 
-use super::claim::compile_claim;
-use super::hold::{Left, Takes, finish, give_back, share, shared_roots};
+use super::claim::{compile_claim, has_keys};
+use super::fence::{Fence, Term};
+use super::hold::{Left, Part, Takes, finish, give_back, left_roots, part, share, shared_parts};
 use super::keeper::{Hold, Keeper, open};
 use crate::cleanup::compile::CleanupPlan;
 use crate::cleanup::outcome::{CleanupOutcome, Note, Refusal, RefusalCause};
-use crate::cleanup::schema::pass_gate;
+use crate::cleanup::redis;
+use crate::cleanup::schema::{is_of_the_trusted, pass_gate};
 use crate::cleanup::scope::Scope;
 use crate::cleanup::scoped::sweep;
 use crate::cleanup::sweep::{Progress, Session, expect_database, timed};
@@ -54,6 +56,16 @@ struct Expired {
     claim: Value,
 }
 
+/// What a killed run's claim comes to.
+struct Work<'a> {
+    plan: &'a CleanupPlan,
+    takes: Takes,
+    /// What runs share and was looked at for a run before.
+    again: &'a [Part],
+    /// Whether the claim is about keys in Redis too.
+    keys: bool,
+}
+
 /// A lease that was taken over.
 struct Taken {
     term: i32,
@@ -79,6 +91,7 @@ pub async fn reap(
     if !super::exists(&session.client).await.map_err(Refusal::new)? {
         return Ok(reaped);
     }
+    let trusted = is_of_the_trusted(&session.client, "pacecar.lease").await.map_err(Refusal::new)?;
     let mut done: Vec<String> = Vec::new();
     for Expired { run, claim } in expired(&session, name).await.map_err(Refusal::new)? {
         let takes = claim["takes"].as_str().and_then(Takes::parse);
@@ -88,29 +101,42 @@ pub async fn reap(
             reaped.outcome.absorb(CleanupOutcome::refused(Refusal::new(RefusalCause::Claim { run: run.to_string() })));
             continue;
         };
+        if !trusted && !same_claim(&claim, plan) {
+            reaped.runs.push(run.to_string());
+            let cause = RefusalCause::ClaimOfAnother { run: run.to_string() };
+            reaped.outcome.absorb(CleanupOutcome::refused(Refusal::new(cause)));
+            continue;
+        }
         let mut scope = match takes {
             Takes::Own => Scope { left_alone: Vec::new(), ..Scope::of_run(&of_run) },
             Takes::All => Scope::all(),
             Takes::Of(_) => Scope::of_run(&of_run),
         };
-        let mut shared = shared_roots(&session, &of_run).await?;
-        for root in &scope.left_alone {
-            shared[*root] = None;
+        let mut shared = shared_parts(&session, &of_run).await?;
+        if let Takes::Of(_) = takes {
+            shared.fill(None);
         }
-        // A root that was looked at for the run before is not looked at, and counted, again.
-        let fresh = |root: usize| shared[root].as_ref().is_none_or(|name| !done.contains(name));
-        scope.left_alone.extend((0..shared.len()).filter(|root| !fresh(*root)));
+        // What was looked at for the run before is not looked at, and counted, again.
+        let again: Vec<Part> = (0..shared.len())
+            .filter(|number| shared[*number].as_ref().is_some_and(|name| done.contains(name)))
+            .map(|number| part(&of_run, number))
+            .collect();
+        scope
+            .left_alone
+            .extend(again.iter().filter_map(|part| if let Part::Root(root) = part { Some(*root) } else { None }));
         done.extend(shared.iter().flatten().cloned());
+        let work = Work { plan: &of_run, takes, again: &again, keys: has_keys(&claim) };
         if dry_run {
             reaped.runs.push(run.to_string());
-            reaped.outcome.absorb(sweep(&of_run, &scope, true, |_| ()).await);
+            reaped.outcome.absorb(work.sweep(&scope, &[], true, |_| ()).await);
             continue;
         }
         let taken = take_over(&mut session, &of_run, run, &shared).await.map_err(Refusal::new)?;
         let Some(taken) = taken else { continue };
         reaped.runs.push(run.to_string());
-        scope.left_alone.extend(taken.left.iter().map(|left| left.root));
-        let outcome = sweep(&of_run, &scope, false, &mut progress).await;
+        scope.left_alone.extend(left_roots(&taken.left));
+        scope.under = Some(Term { run, term: taken.term });
+        let outcome = work.sweep(&scope, &taken.left, false, &mut progress).await;
         // What a real row keeps was told; trying again would keep it again.
         let done = outcome.refused.is_none();
         reaped.outcome.absorb(outcome);
@@ -123,7 +149,77 @@ pub async fn reap(
     Ok(reaped)
 }
 
+/// Sweeps what the plan's run made although its lease was lost: once it has run out, or whoever finished it is
+/// through, as anybody else would. What its last requests wrote may have come after that one's last look.
+///
+/// # Errors
+/// Where the database fails.
+pub async fn reclaim(plan: &CleanupPlan, name: &str) -> Result<Reaped, Refusal> {
+    const STATE: &str =
+        "SELECT ended IS NOT NULL, expires > pg_catalog.clock_timestamp() FROM pacecar.lease WHERE run = $1";
+    const REOPEN: &str =
+        "UPDATE pacecar.lease SET ended = NULL, sweeping = false, expires = pg_catalog.clock_timestamp()
+        WHERE run = $1 AND ended IS NOT NULL";
+    let run = plan.run.to_string();
+    let session = Session::connect(&plan.database).await.map_err(Refusal::new)?;
+    expect_database(&session, plan).await?;
+    let until = Instant::now() + WAIT;
+    while super::exists(&session.client).await.map_err(Refusal::new)? {
+        let state = timed("look at the lease", session.client.query_opt(STATE, &[&run])).await.map_err(Refusal::new)?;
+        match state.map(|row| (row.get(0), row.get(1))) {
+            Some((true, _)) => {
+                timed("take the lease back", session.client.execute(REOPEN, &[&run])).await.map_err(Refusal::new)?;
+                break;
+            }
+            Some((false, true)) if Instant::now() < until => tokio::time::sleep(LOOK).await,
+            Some((false, true)) => return Err(Refusal::new(RefusalCause::BeingSwept { run })),
+            Some((false, false)) | None => break,
+        }
+    }
+    reap(plan, name, false, |_| ()).await
+}
+
+// === impl Work ===
+
+impl Work<'_> {
+    /// Rows first, then keys.
+    async fn sweep(
+        &self,
+        scope: &Scope,
+        left: &[Left],
+        dry_run: bool,
+        progress: impl FnMut(Progress),
+    ) -> CleanupOutcome {
+        let mut outcome = sweep(self.plan, scope, dry_run, progress).await;
+        if !self.keys {
+            return outcome;
+        }
+        if self.plan.keys.is_none() {
+            let run = self.plan.run.to_string();
+            outcome.absorb(CleanupOutcome::refused(Refusal::new(RefusalCause::KeysElsewhere { run })));
+            return outcome;
+        }
+        let elsewhere = |part| left.iter().any(|left| left.part == part) || self.again.contains(&part);
+        let keys = self.plan.keys.as_ref();
+        let keys = keys.and_then(|keys| keys.plan.clone().only(|number| !elsewhere(Part::Keys(number))));
+        let keys = if let Takes::Of(_) = self.takes { keys.and_then(redis::RedisPlan::only_of_its_run) } else { keys };
+        if let Some(keys) = keys {
+            outcome.absorb(if dry_run { redis::dry_run(&keys).await } else { redis::sweep(&keys, |_| ()).await });
+        }
+        outcome
+    }
+}
+
 // === helpers ===
+
+/// Whether a lease claims what the plan says, whatever of it is taken.
+fn same_claim(claim: &Value, plan: &CleanupPlan) -> bool {
+    let mut claim = claim.clone();
+    if let Some(claim) = claim.as_object_mut() {
+        claim.remove("takes");
+    }
+    claim == plan.claim()
+}
 
 async fn expired(session: &Session, name: &str) -> Result<Vec<Expired>, RefusalCause> {
     const SQL: &str = "SELECT run, claim::text FROM pacecar.lease
@@ -171,6 +267,7 @@ async fn take_over(
                 term: row.get(0),
                 length: plan.lease,
                 renewed: sent,
+                fence: Fence::default(),
                 hold: watch::Sender::new(Hold::Held),
                 session: Some(open(&plan.database, run).await?),
             };

@@ -3,14 +3,21 @@
 use super::state::{ORIGIN, judge};
 use super::tables::Table;
 use crate::cleanup::compile::CleanupPlan;
-use crate::cleanup::lease;
 use crate::cleanup::outcome::{Refusal, RefusalCause};
 use crate::cleanup::schema::{self, MARK, Standing};
 use crate::cleanup::sweep::{Session, expect_database, timed};
+use crate::cleanup::{journal, lease};
 use tokio_postgres::Transaction;
 
 /// The tables and functions that do not depend on the application's tables.
 const OBJECTS: &str = include_str!("objects.sql");
+/// Drops the records of a table that are not by its key of now: from here on nothing would drop them with their rows.
+const OTHER_KEYS: &str = "
+    DELETE FROM pacecar.ledger l WHERE l.relation = ANY (pacecar.tree($1))
+    AND ARRAY(SELECT k FROM pg_catalog.jsonb_object_keys(l.key) k ORDER BY k COLLATE \"C\") <>
+        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_constraint c
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
+            WHERE c.conrelid = $1 AND c.contype = 'p' ORDER BY a.attname::text COLLATE \"C\")";
 /// The first version with all that the ledger asks of Postgres.
 const OLDEST: i32 = 130_000;
 
@@ -107,6 +114,7 @@ async fn install(session: &mut Session) -> Result<Installed, RefusalCause> {
         may_trigger(&transaction, &table).await?;
         timed("make a trigger function", transaction.batch_execute(&table.functions())).await?;
         if !table.complete {
+            timed("look at the ledger", transaction.execute(OTHER_KEYS, &[&table.oid])).await?;
             timed("make the triggers of a table", transaction.batch_execute(&table.triggers())).await?;
             installed.new.push(table.name.clone());
         }
@@ -169,6 +177,13 @@ async fn uninstall(session: &mut Session) -> Result<Uninstalled, RefusalCause> {
     }
     let mut sql = "DROP TABLE pacecar.ledger, pacecar.updates;".to_owned();
     if !keep_leases {
+        let lines = journal::lines(&transaction).await?;
+        if lines.is_some_and(|lines| lines > 0) {
+            return Err(RefusalCause::ToUndo { lines: lines.unwrap_or(0) });
+        }
+        if lines.is_some() {
+            sql.push_str("DROP TABLE pacecar.journal;");
+        }
         sql.push_str("DROP TABLE pacecar.lease;");
         if made && !others(&transaction).await? {
             sql.push_str("DROP SCHEMA pacecar");
@@ -183,6 +198,6 @@ async fn uninstall(session: &mut Session) -> Result<Uninstalled, RefusalCause> {
 async fn others(transaction: &Transaction<'_>) -> Result<bool, RefusalCause> {
     const SQL: &str = "
         SELECT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pacecar'::regnamespace
-            AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('ledger', 'updates', 'lease'))";
+            AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname NOT IN ('ledger', 'updates', 'lease', 'journal'))";
     Ok(timed("look at the schema pacecar", transaction.query_one(SQL, &[])).await?.get(0))
 }

@@ -23,7 +23,7 @@ pub(super) struct Table {
     inherited: bool,
     /// The columns of its primary key: (as a literal, as an identifier). Empty: none.
     key: Vec<(String, String)>,
-    /// Whether all its triggers are there and always fire.
+    /// Whether all its triggers are there, always fire, and are about its key and name of now.
     pub(super) complete: bool,
 }
 
@@ -41,7 +41,9 @@ impl Table {
                     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.n ORDER BY u.i),
                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
                     JOIN pg_catalog.pg_namespace s ON s.oid = p.pronamespace
-                    WHERE t.tgrelid = c.oid AND t.tgname::text = ANY ($1) AND t.tgenabled = 'A' AND s.nspname = 'pacecar') = 4
+                    WHERE t.tgrelid = c.oid AND t.tgname::text = ANY ($1) AND t.tgenabled = 'A' AND s.nspname = 'pacecar') = 4,
+                (SELECT p.prosrc FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+                    WHERE t.tgrelid = c.oid AND t.tgname = 'pacecar_inserted')
             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
             LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
             WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
@@ -55,14 +57,17 @@ impl Table {
             .iter()
             .map(|row| {
                 let (literals, identifiers): (Vec<String>, Vec<String>) = (row.get(4), row.get(5));
-                Self {
+                let mut table = Self {
                     oid: row.get(0),
                     name: row.get(1),
                     partitioned: row.get(2),
                     inherited: row.get(3),
                     key: literals.into_iter().zip(identifiers).collect(),
                     complete: row.get(6),
-                }
+                };
+                // A key that was changed since, or a table that was renamed: its functions would fail.
+                table.complete &= row.get::<_, Option<String>>(7) == table.first_body();
+                table
             })
             .collect())
     }
@@ -83,6 +88,12 @@ impl Table {
             rest = behind;
         }
         sql + &self.named(rest)
+    }
+
+    /// What the function says that records what is inserted.
+    fn first_body(&self) -> Option<String> {
+        let (_, rest) = FUNCTIONS.split_once("<body>")?;
+        rest.split_once("</body>").map(|(body, _)| self.body(body))
     }
 
     /// Makes the triggers; those that are there already are replaced.

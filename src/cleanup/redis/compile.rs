@@ -39,6 +39,27 @@ impl RedisPlan {
         self.patterns.retain(Pattern::is_per_run);
         (!self.patterns.is_empty()).then_some(self)
     }
+
+    /// Only the patterns whose number `takes` takes. None where there is none.
+    #[must_use]
+    pub(in crate::cleanup) fn only(mut self, takes: impl Fn(usize) -> bool) -> Option<Self> {
+        let mut number = 0..;
+        self.patterns.retain(|_| number.next().is_some_and(&takes));
+        (!self.patterns.is_empty()).then_some(self)
+    }
+
+    /// What each pattern is called in a lease where it is shared by all runs: where it is, and what it matches.
+    pub(in crate::cleanup) fn shared(&self) -> Vec<Option<String>> {
+        let info = self.client.get_connection_info();
+        let place = format!("{}/{}", info.addr(), info.redis_settings().db());
+        let name = |pattern: &Pattern| format!("redis {place} {pattern}");
+        self.patterns.iter().map(|pattern| (!pattern.is_per_run()).then(|| name(pattern))).collect()
+    }
+
+    /// What a pattern is called where it is told.
+    pub(in crate::cleanup) fn label(&self, number: usize) -> String {
+        self.patterns.get(number).map(|pattern| format!("redis:{pattern}")).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for RedisPlan {

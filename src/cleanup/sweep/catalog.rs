@@ -223,7 +223,15 @@ async fn load_recorded(session: &Session, plan: &CleanupPlan, scope: &Scope) -> 
     if !there.get::<_, bool>(0) {
         return Err(RefusalCause::NoLedger);
     }
-    let sql = "SELECT DISTINCT l.relation FROM pacecar.ledger l JOIN pg_catalog.pg_class c ON c.oid = l.relation";
-    let rows = timed("read the ledger", session.client.query(sql, &[])).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    // Whoever made the ledger may have put anything into it: it proves nothing about tables that are not his.
+    const RECORDED: &str = "
+        SELECT r.relation, r.relation::regclass::text, pg_catalog.pg_has_role(g.relowner, c.relowner, 'USAGE')
+        FROM (SELECT DISTINCT l.relation FROM pacecar.ledger l) r
+        JOIN pg_catalog.pg_class c ON c.oid = r.relation
+        JOIN pg_catalog.pg_class g ON g.oid = 'pacecar.ledger'::regclass";
+    let rows = timed("read the ledger", session.client.query(RECORDED, &[])).await?;
+    match rows.iter().find(|row| !row.get::<_, bool>(2)) {
+        Some(row) => Err(RefusalCause::LedgerOfAnother { table: row.get(1) }),
+        None => Ok(rows.iter().map(|row| row.get(0)).collect()),
+    }
 }

@@ -11,11 +11,13 @@ use super::parents::Parents;
 use super::places::Places;
 use super::rows::{Fixed, FixedRow, Marks, Xid, batches};
 use super::seeds::ASK;
-use super::session::{Access, Session};
+use super::session::{Access, Session, Value};
 use crate::cleanup::compile::CleanupPlan;
+use crate::cleanup::lease::Term;
 use crate::cleanup::outcome::{Blocked, Note, Refusal, RefusalCause};
 use crate::cleanup::scope::Scope;
 use crate::plan::{Follow, Ledger};
+use tokio_postgres::types::Type;
 
 /// How many fixed rows, real ones that refer to test data too, make a look give up: about 700 MB.
 const CEILING: u64 = 20_000_000;
@@ -124,6 +126,7 @@ impl<'a> Look<'a> {
         let mut horizon = None;
         let read = |row: &tokio_postgres::Row| horizon = row.get::<_, &str>(0).parse().ok().map(Xid::of);
         self.session.each_row("take a snapshot", HORIZON, &[], read).await.map_err(Refusal::new)?;
+        self.refuse_lost_lease().await?;
         self.fix_roots(before).await?;
         self.fix_recorded().await?;
         for component in (0..self.catalog.order.len()).rev() {
@@ -148,6 +151,19 @@ impl<'a> Look<'a> {
             }
             _ => Ok(found),
         }
+    }
+
+    /// Whoever looks under a lease that is lost may see rows of a run that began since. Asked in the look's own
+    /// snapshot: what is in it was there while the lease was held.
+    async fn refuse_lost_lease(&mut self) -> Result<(), Refusal> {
+        const HELD: &str = "SELECT 1 FROM pacecar.lease
+            WHERE run = $1 AND term = $2 AND ended IS NULL AND expires > pg_catalog.clock_timestamp()";
+        let Some(Term { run, term }) = self.scope.under else { return Ok(()) };
+        let (run, mut held) = (run.to_string(), false);
+        let values: [Value<'_>; 2] = [(&run, Type::TEXT), (&term, Type::INT4)];
+        let read = self.session.each_row("look at the lease", HELD, &values, |_| held = true);
+        read.await.map_err(Refusal::new)?;
+        if held { Ok(()) } else { Err(Refusal::new(RefusalCause::LeaseLost { run })) }
     }
 
     /// Refuses before memory runs out.

@@ -33,7 +33,7 @@ use super::outcome::{CleanupOutcome, Refusal};
 use super::scope::Scope;
 pub use judge::{Preflight, TableShare};
 use look::Look;
-use rounds::{Rounds, tell};
+use rounds::{ROUNDS, Rounds, tell};
 
 /// A session with the database that is to be swept.
 #[derive(Debug)]
@@ -63,6 +63,11 @@ impl Sweeper {
     pub async fn connect(plan: CleanupPlan) -> Result<Self, Refusal> {
         let session = Session::connect(&plan.database).await.map_err(Refusal::new)?;
         Ok(Self { plan, scope: Scope::all(), session })
+    }
+
+    /// With a session that is there already.
+    pub(super) const fn of(plan: CleanupPlan, scope: Scope, session: Session) -> Self {
+        Self { plan, scope, session }
     }
 
     /// Narrows it to a part of the test data.
@@ -109,7 +114,13 @@ impl Sweeper {
     pub async fn sweep(&mut self, progress: impl FnMut(Progress)) -> CleanupOutcome {
         tokio::time::sleep(self.plan.settle).await;
         let rounds = Rounds { session: &mut self.session, plan: &self.plan, scope: &self.scope, progress };
-        rounds.run().await
+        rounds.run(ROUNDS).await
+    }
+
+    /// Deletes what one look finds, and does not look again: a sweep while more is being made.
+    pub(super) async fn pass(&mut self) -> CleanupOutcome {
+        let rounds = Rounds { session: &mut self.session, plan: &self.plan, scope: &self.scope, progress: |_| () };
+        rounds.run(1).await
     }
 }
 

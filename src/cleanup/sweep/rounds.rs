@@ -13,7 +13,7 @@ use super::{CleanupPlan, Progress, Scope};
 use crate::cleanup::outcome::{Blocked, CleanupOutcome, Refusal, RefusalCause, TableOutcome};
 
 /// How often is looked again. Each round deletes something, or is the last.
-const ROUNDS: u32 = 20;
+pub(super) const ROUNDS: u32 = 20;
 
 /// A sweep under way.
 pub(super) struct Rounds<'a, P> {
@@ -26,9 +26,10 @@ pub(super) struct Rounds<'a, P> {
 // === impl Rounds ===
 
 impl<P: FnMut(Progress)> Rounds<'_, P> {
-    pub(super) async fn run(mut self) -> CleanupOutcome {
+    /// Looks at most `most` times. One look deletes what it found and leaves it to others to look again.
+    pub(super) async fn run(mut self, most: u32) -> CleanupOutcome {
         let mut outcome = CleanupOutcome::default();
-        if let Err(refusal) = self.rounds(&mut outcome).await {
+        if let Err(refusal) = self.rounds(&mut outcome, most).await {
             // What is left is what was found and is not known to be gone.
             for table in &mut outcome.tables {
                 table.remaining = table.found.saturating_sub(table.deleted);
@@ -39,10 +40,10 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
         outcome
     }
 
-    async fn rounds(&mut self, outcome: &mut CleanupOutcome) -> Result<(), Refusal> {
+    async fn rounds(&mut self, outcome: &mut CleanupOutcome, most: u32) -> Result<(), Refusal> {
         let mut stayed: Vec<FixedRow> = Vec::new();
         let mut gentle = (Pace::new(self.plan.max_rows_per_second), Standbys::default());
-        for round in 1..=ROUNDS {
+        for round in 1..=most {
             if round > 1 {
                 // Stragglers may still be coming.
                 tokio::time::sleep(self.plan.settle).await;
@@ -60,12 +61,15 @@ impl<P: FnMut(Progress)> Rounds<'_, P> {
             if found.rows() == found.quarantined() {
                 return Ok(());
             }
-            if round == ROUNDS {
+            if round == most && most > 1 {
                 return Err(Refusal::new(RefusalCause::StillThere { rounds: round }));
             }
             let before = outcome.deleted();
             let (blocked, more) = self.delete(&catalog, &found, &mut gentle, outcome).await?;
             drop(found);
+            if most == 1 {
+                return Ok(());
+            }
             stayed.extend(more.into_iter().filter(FixedRow::is_root));
             stayed.sort_unstable_by_key(FixedRow::place);
             if outcome.deleted() == before {

@@ -10,6 +10,7 @@ mod headers;
 mod http2;
 mod in_process;
 mod keep_alive;
+mod proofs;
 mod redirects;
 mod tls;
 

@@ -20,7 +20,8 @@ use crate::semconv::SpanId;
 use std::ops::{Index, IndexMut};
 
 /// What a request waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Between the client and the server span.
     Network,

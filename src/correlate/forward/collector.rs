@@ -13,7 +13,7 @@ use thiserror::Error;
 use url::Url;
 
 /// A collector: addresses and manners.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Collector {
     /// One for each of [`Signal::ALL`]; none where only traces are asked for.
     endpoints: [Option<Url>; 3],
@@ -86,6 +86,21 @@ impl Collector {
     /// [`CollectorError`] where a variable is malformed, which is exit 104.
     pub fn from_environment(lookup: &Lookup<'_>) -> Result<Option<Self>, CollectorError> {
         environment::own_spans(lookup)
+    }
+
+    /// The collector of one signal: below the base URL `base`, or where the variables for it say, or at the default
+    /// address on this machine. None where `OTEL_…_EXPORTER=none` says that none is wanted.
+    ///
+    /// # Errors
+    /// [`CollectorError`] where the URL or a variable is malformed, which is exit 104.
+    pub fn of_signal(signal: Signal, base: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Self>, CollectorError> {
+        environment::of_signal(signal, base, lookup)
+    }
+
+    /// Whether both send `signal` to the same address.
+    #[must_use]
+    pub fn shares(&self, other: &Self, signal: Signal) -> bool {
+        self.endpoint(signal).is_some() && self.endpoint(signal) == other.endpoint(signal)
     }
 
     /// Refuses a collector that is pacecar itself, however the host is spelt. `listening` are the addresses that

@@ -13,8 +13,9 @@ use url::Url;
 /// Finds a variable's value by its name.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// For traces alone first, then for all.
-const TRACES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"];
+/// Where a collector is that nobody names.
+const LOCAL_HTTP: &str = "http://localhost:4318";
+const LOCAL_GRPC: &str = "http://localhost:4317";
 
 /// The collector of pacecar's own spans, if the variables name one.
 pub(super) fn own_spans(lookup: &Lookup<'_>) -> Result<Option<Collector>, CollectorError> {
@@ -23,7 +24,27 @@ pub(super) fn own_spans(lookup: &Lookup<'_>) -> Result<Option<Collector>, Collec
     if off {
         return Ok(None);
     }
-    let protocol = match first(lookup, &TRACES, "PROTOCOL") {
+    let named = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+    if named.iter().all(|name| variable(lookup, name).is_none()) {
+        return Ok(None);
+    }
+    of_signal(Signal::Traces, None, lookup)
+}
+
+/// The collector of one signal: at `base`, where somebody names it, else where the variables say, else on this machine
+/// as the specification has it. None where `OTEL_…_EXPORTER=none` says that none is wanted.
+pub(super) fn of_signal(
+    signal: Signal,
+    base: Option<&str>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Collector>, CollectorError> {
+    let word = word(signal);
+    if variable(lookup, &format!("OTEL_{word}_EXPORTER")).is_some_and(|value| value.eq_ignore_ascii_case("none")) {
+        return Ok(None);
+    }
+    let own = format!("OTEL_EXPORTER_OTLP_{word}_");
+    let prefixes = [own.as_str(), "OTEL_EXPORTER_OTLP_"];
+    let protocol = match first(lookup, &prefixes, "PROTOCOL") {
         Some((_, value)) if value == "grpc" => Protocol::Grpc,
         Some((_, value)) if value == "http/protobuf" => Protocol::Http,
         Some((name, value)) => {
@@ -32,18 +53,29 @@ pub(super) fn own_spans(lookup: &Lookup<'_>) -> Result<Option<Collector>, Collec
         }
         None => Protocol::Http,
     };
-    let traces = match variable(lookup, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
-        // Taken as it is, with no path added; a path is the root where there is none.
-        Some(value) => endpoint("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &value, protocol)?,
-        None => match variable(lookup, "OTEL_EXPORTER_OTLP_ENDPOINT") {
-            Some(value) => {
-                let base = endpoint("OTEL_EXPORTER_OTLP_ENDPOINT", &value, protocol)?;
-                if protocol == Protocol::Grpc { base } else { below(&base, Signal::Traces) }
-            }
-            None => return Ok(None),
-        },
+    let under = |name: &str, value: &str| {
+        let base = endpoint(name, value, protocol)?;
+        Ok(if protocol == Protocol::Grpc { base } else { below(&base, signal) })
     };
-    collector([Some(traces), None, None], protocol, lookup, &TRACES).map(Some)
+    let of_its_own = format!("{own}ENDPOINT");
+    let endpoint = match (base, variable(lookup, &of_its_own), variable(lookup, "OTEL_EXPORTER_OTLP_ENDPOINT")) {
+        (Some(base), ..) => under("otlp=URL", base)?,
+        // Taken as it is, with no path added; a path is the root where there is none.
+        (None, Some(value), _) => endpoint(&of_its_own, &value, protocol)?,
+        (None, None, Some(value)) => under("OTEL_EXPORTER_OTLP_ENDPOINT", &value)?,
+        (None, None, None) => under("otlp", if protocol == Protocol::Grpc { LOCAL_GRPC } else { LOCAL_HTTP })?,
+    };
+    let endpoints = Signal::ALL.map(|other| (other == signal).then(|| endpoint.clone()));
+    collector(endpoints, protocol, lookup, &prefixes).map(Some)
+}
+
+/// A signal in the names of variables.
+const fn word(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "TRACES",
+        Signal::Metrics => "METRICS",
+        Signal::Logs => "LOGS",
+    }
 }
 
 /// A collector with the manners that the variables with these prefixes ask for; the first prefix wins.

@@ -12,6 +12,7 @@ mod queue;
 mod send;
 pub(in crate::correlate) mod tls;
 mod transport;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,9 @@ pub(crate) const FORWARDED_BY: &str = "pacecar-forwarded-by";
 pub use collector::{Collector, CollectorError, Protocol};
 pub use environment::Lookup;
 pub use own::{OwnSpan, OwnSpans, OwnValue, Prepared};
+pub(crate) use own::{attribute, nanoseconds, resource, scope};
 pub use queue::{Forward, ForwardStats, Tally};
 pub(crate) use queue::{Kind, Part};
 pub use send::Forwarder;
+pub(crate) use tls::{Trust, trusting};
+pub(crate) use wire::{Wire, WireError, authority, basic};

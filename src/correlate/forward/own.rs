@@ -88,25 +88,11 @@ impl Prepared {
 
 impl OwnSpans {
     /// For the spans of `run`, which go to `forward`. `resource` is added to `service.name=pacecar` and
-    /// `service.version`: for example what `OTEL_RESOURCE_ATTRIBUTES` says, less any `service.*`, which in a pod
-    /// names the API.
+    /// `service.version`, or stands in their place: see [`resource`].
     #[must_use]
     pub fn new(run: RunId, resource: &[(&str, OwnValue<'_>)], forward: Forward) -> Self {
-        let version = OwnValue::Text(env!("CARGO_PKG_VERSION"));
-        let mut writer = Writer::default();
-        writer.message(1, |writer| {
-            attribute(writer, 1, "service.name", OwnValue::Text("pacecar"));
-            attribute(writer, 1, "service.version", version);
-            for (key, value) in resource {
-                attribute(writer, 1, key, *value);
-            }
-        });
-        let resource = writer.take();
-        writer.message(1, |writer| {
-            writer.bytes(1, b"pacecar");
-            writer.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
-        });
-        let scope = writer.take();
+        let resource = self::resource(resource);
+        let scope = scope();
         let common = Prepared::new(&[
             (semconv::SYNTHETIC_TYPE, OwnValue::Text(semconv::SYNTHETIC_TEST)),
             ("pacecar.run", OwnValue::Text(&run.to_string())),
@@ -139,10 +125,8 @@ impl OwnSpans {
             });
         });
         let count = std::mem::take(&mut self.count);
-        let part = Part { signal: Signal::Traces, kind: Kind::Own, body: writer.take().into(), count };
-        if self.forward.push(part).is_err() {
-            self.forward.count_lost(Kind::Own, count);
-        }
+        let body = writer.take().into();
+        self.forward.push_or_lose(Part { signal: Signal::Traces, kind: Kind::Own, body, count });
     }
 }
 
@@ -150,6 +134,32 @@ impl Drop for OwnSpans {
     fn drop(&mut self) {
         self.flush();
     }
+}
+
+/// Who tells, as field 1 of what has a resource: `service.name=pacecar`, `service.version`, and `attributes`, which go
+/// before them.
+pub(crate) fn resource(attributes: &[(&str, OwnValue<'_>)]) -> Vec<u8> {
+    let own = [("service.name", "pacecar"), ("service.version", env!("CARGO_PKG_VERSION"))];
+    let mut writer = Writer::default();
+    writer.message(1, |writer| {
+        for (key, value) in own.iter().filter(|(key, _)| attributes.iter().all(|(given, _)| given != key)) {
+            attribute(writer, 1, key, OwnValue::Text(value));
+        }
+        for (key, value) in attributes {
+            attribute(writer, 1, key, *value);
+        }
+    });
+    writer.take()
+}
+
+/// What tells, as field 1 of what has a scope.
+pub(crate) fn scope() -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.message(1, |writer| {
+        writer.bytes(1, b"pacecar");
+        writer.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+    });
+    writer.take()
 }
 
 fn encode(writer: &mut Writer, span: &OwnSpan<'_>, common: &Prepared) {
@@ -184,7 +194,7 @@ fn encode(writer: &mut Writer, span: &OwnSpan<'_>, common: &Prepared) {
 }
 
 /// A `KeyValue` as field `number`.
-fn attribute(writer: &mut Writer, number: u32, key: &str, value: OwnValue<'_>) {
+pub(crate) fn attribute(writer: &mut Writer, number: u32, key: &str, value: OwnValue<'_>) {
     writer.message(number, |writer| {
         writer.bytes(1, key.as_bytes());
         writer.message(2, |writer| match value {
@@ -196,6 +206,6 @@ fn attribute(writer: &mut Writer, number: u32, key: &str, value: OwnValue<'_>) {
     });
 }
 
-fn nanoseconds(since_epoch: Duration) -> u64 {
+pub(crate) fn nanoseconds(since_epoch: Duration) -> u64 {
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -55,7 +55,7 @@ pub(crate) struct Part {
     pub(crate) kind: Kind,
     /// An encoded `Export…ServiceRequest`.
     pub(crate) body: Bytes,
-    /// Spans in it; 1 for [`Kind::Other`].
+    /// Spans in it; of metrics and logs 1 where they are others', of pacecar's own the points in it.
     pub(crate) count: u64,
 }
 
@@ -111,6 +111,13 @@ impl Forward {
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Queues a part, or counts it lost where there is no room.
+    pub(crate) fn push_or_lose(&self, part: Part) {
+        if let Err(Part { kind, count, .. }) = self.push(part) {
+            self.count_lost(kind, count);
+        }
     }
 
     /// Counts what could not even be queued.

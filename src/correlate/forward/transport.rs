@@ -1,45 +1,32 @@
-//! One connection to the collector, one request at a time, and what its answers mean.
+//! Requests to the collector, one at a time, and what its answers mean.
 
 use super::FORWARDED_BY;
 use super::collector::{Collector, CollectorError, Protocol};
 use super::tls;
+use super::wire::{Wire, WireError, authority, basic};
 use crate::correlate::otlp::{Fields, Signal, Value};
-use crate::correlate::tasks::Tasks;
 use crate::semconv::{self, RunId};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, TE, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
-use std::io::{self, Write};
+use http_body_util::Full;
+use std::io::Write;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time;
-use tokio_rustls::TlsConnector;
-use url::{Host, Url};
+use url::Url;
 
-/// Bytes of an answer. There is nothing to say that is longer.
-const ANSWER: usize = 64 << 10;
 /// The head of gRPC's frame.
 const FRAME: usize = 5;
 
 /// Sends requests to a collector.
 pub(super) struct Transport {
     collector: Collector,
-    tls: Option<TlsConnector>,
+    wire: Wire,
     /// On every request, ready.
     headers: HeaderMap,
-    connection: Option<Connection>,
 }
 
 /// What became of a request.
@@ -64,12 +51,10 @@ pub(super) enum Answer {
 /// What went wrong.
 #[derive(Debug, Error)]
 pub(super) enum Trouble {
-    #[error("no connection")]
-    Connect(#[source] io::Error),
+    #[error(transparent)]
+    Wire(#[from] WireError),
     #[error("no answer in time")]
     Timeout,
-    #[error("the connection broke")]
-    Broken(#[source] hyper::Error),
     #[error("the answer is {0}")]
     Status(StatusCode),
     #[error("the answer is gRPC's code {0}")]
@@ -78,12 +63,6 @@ pub(super) enum Trouble {
     Nonsense,
     #[error("the request cannot be made")]
     Request(#[source] http::Error),
-}
-
-#[derive(Debug)]
-enum Connection {
-    Http1 { sender: http1::SendRequest<Full<Bytes>>, _task: JoinSet<()> },
-    Http2 { sender: http2::SendRequest<Full<Bytes>>, _tasks: Tasks, _task: JoinSet<()> },
 }
 
 // === impl Transport ===
@@ -120,7 +99,7 @@ impl Transport {
                 }
             }
         }
-        Ok(Self { collector, tls, headers, connection: None })
+        Ok(Self { wire: Wire::new(collector.protocol, tls), collector, headers })
     }
 
     /// Where it goes, without what is secret in the URL.
@@ -134,11 +113,7 @@ impl Transport {
         let within = self.collector.timeout;
         match time::timeout(within, self.exchange(signal, body)).await {
             Ok(answer) => answer,
-            Err(_) => {
-                // Its answer may still come, and must not be taken for the next one's.
-                self.connection = None;
-                Answer::Later { after: None, why: Trouble::Timeout }
-            }
+            Err(_) => Answer::Later { after: None, why: Trouble::Timeout },
         }
     }
 
@@ -150,32 +125,18 @@ impl Transport {
             Ok(request) => request,
             Err(error) => return Answer::Refused(Trouble::Request(error)),
         };
-        let connection = match self.connection.take().filter(Connection::is_open) {
-            Some(connection) => connection,
-            None => match self.dial(&url).await {
-                Ok(connection) => connection,
-                Err(why) => return Answer::Later { after: None, why },
-            },
-        };
-        // Put back only when it has proven that it can be used again.
-        let mut connection = connection;
-        let answer = match connection.exchange(request).await {
+        match self.wire.exchange(&url, request).await {
             Ok((head, body, trailers)) => match self.collector.protocol {
                 Protocol::Http => http_answer(&head, &body),
                 Protocol::Grpc => grpc_answer(&head, &body, trailers.as_ref()),
             },
-            Err(error) => return Answer::Later { after: None, why: Trouble::Broken(error) },
-        };
-        self.connection = Some(connection);
-        answer
+            Err(error) => Answer::Later { after: None, why: error.into() },
+        }
     }
 
     fn request(&self, signal: Signal, url: &Url, body: &Bytes) -> http::Result<Request<Full<Bytes>>> {
         let body = if self.collector.gzip { gzip(body) } else { body.clone() };
-        let authority = match url.port() {
-            Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
-            None => url.host_str().unwrap_or_default().to_owned(),
-        };
+        let authority = authority(url);
         let mut request = Request::builder().method(Method::POST);
         let body = match self.collector.protocol {
             Protocol::Http => {
@@ -201,85 +162,6 @@ impl Transport {
         let mut request = request.body(Full::new(body))?;
         request.headers_mut().extend(self.headers.clone());
         Ok(request)
-    }
-
-    async fn dial(&self, url: &Url) -> Result<Connection, Trouble> {
-        let port = url.port_or_known_default().unwrap_or(80);
-        let tcp = match url.host() {
-            Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
-            Some(Host::Ipv4(ip)) => TcpStream::connect((ip, port)).await,
-            Some(Host::Ipv6(ip)) => TcpStream::connect((ip, port)).await,
-            None => Err(io::Error::from(io::ErrorKind::AddrNotAvailable)),
-        };
-        let tcp = tcp.map_err(Trouble::Connect)?;
-        tcp.set_nodelay(true).map_err(Trouble::Connect)?;
-        let Some(tls) = &self.tls else { return self.speak(tcp).await };
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let name = rustls::pki_types::ServerName::try_from(host)
-            .map_err(|error| Trouble::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        self.speak(tls.connect(name, tcp).await.map_err(Trouble::Connect)?).await
-    }
-
-    async fn speak<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(&self, io: T) -> Result<Connection, Trouble> {
-        let io = TokioIo::new(io);
-        let mut task = JoinSet::new();
-        match self.collector.protocol {
-            Protocol::Http => {
-                let (sender, connection) =
-                    http1::Builder::new().max_buf_size(ANSWER).handshake(io).await.map_err(Trouble::Broken)?;
-                task.spawn(async move { drop(connection.await) });
-                Ok(Connection::Http1 { sender, _task: task })
-            }
-            Protocol::Grpc => {
-                let tasks = Tasks::default();
-                let (sender, connection) =
-                    http2::Builder::new(tasks.spawner()).handshake(io).await.map_err(Trouble::Broken)?;
-                task.spawn(async move { drop(connection.await) });
-                Ok(Connection::Http2 { sender, _tasks: tasks, _task: task })
-            }
-        }
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    fn is_open(&self) -> bool {
-        match self {
-            Self::Http1 { sender, .. } => !sender.is_closed(),
-            Self::Http2 { sender, .. } => !sender.is_closed(),
-        }
-    }
-
-    /// An answer's head, the first bytes of its body, and its trailers.
-    async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> hyper::Result<(http::response::Parts, Bytes, Option<HeaderMap>)> {
-        let response = match self {
-            Self::Http1 { sender, .. } => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-            Self::Http2 { sender, .. } => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-        };
-        let (head, body) = response.into_parts();
-        let (body, trailers) = collect(body).await;
-        Ok((head, body, trailers))
-    }
-}
-
-/// Reads an answer's body. What is longer, or breaks off, is as if there were none: its head has said what counts.
-async fn collect(body: Incoming) -> (Bytes, Option<HeaderMap>) {
-    match Limited::new(body, ANSWER).collect().await {
-        Ok(collected) => {
-            let trailers = collected.trailers().cloned();
-            (collected.to_bytes(), trailers)
-        }
-        Err(_) => (Bytes::new(), None),
     }
 }
 
@@ -318,19 +200,6 @@ fn rejected(body: &[u8]) -> u64 {
         Some(Value::Varint(rejected)) => u64::try_from(rejected.cast_signed()).unwrap_or(0),
         _ => 0,
     }
-}
-
-/// The user part of a URL as a header.
-fn basic(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
-    pair.push(b':');
-    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 fn gzip(body: &[u8]) -> Bytes {

@@ -64,7 +64,8 @@ pub struct Joiner {
 }
 
 /// What was joined, and what was not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct JoinCounts {
     /// Requests that were sampled and answered.
     pub expected: u64,
@@ -85,12 +86,15 @@ pub struct JoinCounts {
 }
 
 /// What attribution came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct AttributionReport {
     /// The counts.
     pub counts: JoinCounts,
     /// Per step and band, in the order of the plan.
     pub bands: Vec<Band>,
+    /// What the bands are read from, so that several workers' add up.
+    pub(crate) all: Bands,
 }
 
 /// The most spans that wait, at about 64 bytes each.
@@ -108,6 +112,25 @@ const HANDOVER: Duration = Duration::from_secs(3);
 /// How long no span must have come for all to be there, once every request has its server span: what an exporter
 /// sends in two messages comes within it.
 const QUIET: Duration = Duration::from_millis(300);
+
+// === impl AttributionReport ===
+
+impl AttributionReport {
+    /// Adds what another worker's spans said: bands are read off anew over all requests.
+    pub fn merge(&mut self, other: &Self) {
+        let (mine, more) = (&mut self.counts, &other.counts);
+        mine.expected += more.expected;
+        mine.joined += more.joined;
+        mine.by_header += more.by_header;
+        mine.skewed += more.skewed;
+        mine.records_lost += more.records_lost;
+        mine.spans_lost += more.spans_lost;
+        mine.duplicates += more.duplicates;
+        mine.unclaimed += more.unclaimed;
+        self.all.merge(&other.all);
+        self.bands = self.all.read();
+    }
+}
 
 // === impl Joiner ===
 
@@ -232,7 +255,7 @@ impl Joiner {
         self.close_all();
         let left: usize = self.traces.values().map(|trace| trace.spans.len()).sum();
         self.counts.unclaimed += left as u64;
-        AttributionReport { counts: self.counts, bands: self.bands.read() }
+        AttributionReport { counts: self.counts, bands: self.bands.read(), all: self.bands }
     }
 
     /// A request that ended, or a hop of one.

@@ -68,7 +68,7 @@ impl Stage {
 
     fn request(&mut self, trace: TraceId, span: u64, from: u64, to: u64) {
         let records = vec![self.record(trace, span, 0, true, from, to, None)];
-        self.joiner.take(&Batch { records, lost: 0 }, self.start + ms(to));
+        self.joiner.take(&Batch { records, ..Batch::default() }, self.start + ms(to));
     }
 
     fn span(&mut self, trace: TraceId, span: u64, parent: u64, kind: SpanKind, from: u64, to: u64) {
@@ -96,7 +96,7 @@ impl Stage {
         let (started, ended) = (self.start, self.start + ms(at));
         let (scenario, outcome) = (self.scenario, IterationOutcome::Completed);
         let record = IterationRecord { scenario, trace, due: started, started, ended, tenant: 0, outcome };
-        self.joiner.take(&Batch { records: vec![Record::Iteration(record)], lost: 0 }, ended);
+        self.joiner.take(&Batch { records: vec![Record::Iteration(record)], ..Batch::default() }, ended);
     }
 
     fn tick(&mut self, at: u64) {
@@ -189,7 +189,7 @@ async fn the_steps_of_an_iteration_are_told_apart_and_orphans_by_time() {
 async fn each_hop_of_a_redirect_has_its_own_server_span() {
     let mut stage = stage(Sampling::ALL);
     let hops = [stage.record(trace(1), 11, 0, false, 0, 40, None), stage.record(trace(1), 11, 1, true, 40, 140, None)];
-    stage.joiner.take(&Batch { records: hops.into(), lost: 0 }, stage.start + ms(140));
+    stage.joiner.take(&Batch { records: hops.into(), ..Batch::default() }, stage.start + ms(140));
     assert_eq!(stage.joiner.unjoined, 2);
     stage.span(trace(1), 12, 11, SpanKind::Server, 0, 40);
     assert_eq!(stage.joiner.unjoined, 1);
@@ -205,7 +205,7 @@ async fn each_hop_of_a_redirect_has_its_own_server_span() {
 async fn a_header_stands_in_for_spans_that_do_not_come() {
     let mut stage = stage(Sampling::ALL);
     let record = stage.record(trace(1), 11, 0, true, 0, 100, Some("pool;dur=60, total;dur=90"));
-    stage.joiner.take(&Batch { records: vec![record], lost: 3 }, stage.start + ms(100));
+    stage.joiner.take(&Batch { records: vec![record], lost: 3, ..Batch::default() }, stage.start + ms(100));
     let report = stage.finish();
     assert_eq!((report.counts.joined, report.counts.by_header, report.counts.records_lost), (1, 1, 3));
     assert!((report.bands[0].part(Part::PoolWait) - 60.0).abs() < 1e-9);

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 /// A part of the run, from the timelines' epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     /// Where it begins.
+    #[serde(rename = "from_ms", with = "crate::measure::plain::ms")]
     pub from: Duration,
     /// Where it ends.
+    #[serde(rename = "to_ms", with = "crate::measure::plain::ms")]
     pub to: Duration,
 }
 
@@ -43,7 +45,7 @@ struct Point {
 }
 
 /// What a curve was in a part of the run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Level {
     /// Weighted by time.
     pub mean: f64,
@@ -54,6 +56,7 @@ pub struct Level {
     /// The latest sample.
     pub last: f64,
     /// How far samples were apart, for nine tenths of the time at most.
+    #[serde(rename = "spacing_ms", with = "crate::measure::plain::ms")]
     pub spacing: Duration,
 }
 

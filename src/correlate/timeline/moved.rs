@@ -29,7 +29,7 @@ pub struct Failing {
 }
 
 /// A figure that moved with the failure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Moved {
     /// What it is.
     pub name: String,

@@ -49,7 +49,8 @@ pub(super) struct PoolTimeline {
 }
 
 /// What became of the pool in the time of the load.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct PoolReport {
     /// Which pool, where its source names it.
     pub name: Option<String>,
@@ -72,13 +73,14 @@ pub struct PoolReport {
     /// When, from the start of the load; the longest stretches where there are many.
     pub saturated: Vec<Window>,
     /// How far samples are apart, where that is further than [`RESOLUTION`].
+    #[serde(rename = "resolution_ms", with = "crate::measure::plain::ms_option")]
     pub resolution: Option<Duration>,
     /// Other pools of the same source, with their utilization.
     pub others: Vec<(String, Option<f64>)>,
 }
 
 /// Waits for a connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct WaitReport {
     /// Median, p(95) and p(99) in ms; none where only the mean is known.
     pub quantiles: Option<[f64; 3]>,
@@ -91,7 +93,8 @@ pub struct WaitReport {
 }
 
 /// Who tells of waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WaitSource {
     /// The wait-time metric.
     Metric,
@@ -342,6 +345,22 @@ const MOST_OF_A_BUCKET: u64 = 64;
 // === impl PoolReport ===
 
 impl PoolReport {
+    /// Adds what another looked at: the same pool at the same time.
+    pub fn merge(&mut self, other: &Self) {
+        let most = |one: Option<f64>, other: Option<f64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+        self.max = most(self.max, other.max);
+        self.used_peak = most(self.used_peak, other.used_peak);
+        self.pending_peak = most(self.pending_peak, other.pending_peak);
+        self.utilization = most(self.utilization, other.utilization);
+        let waits = |wait: &Option<WaitReport>| wait.as_ref().map_or(0, |wait| wait.count);
+        if waits(&other.wait) > waits(&self.wait) {
+            self.wait.clone_from(&other.wait);
+        }
+    }
+
     /// Whether its samples are close enough for a constraint to rest on them.
     #[must_use]
     pub const fn can_constrain(&self) -> bool {

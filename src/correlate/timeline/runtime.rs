@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// A figure of a runtime.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RuntimeFigure {
     /// The least delay of the event loop in ms: the resolution of the measurement.
     EventLoopDelayMin,
@@ -59,7 +60,8 @@ pub(super) struct RuntimeTimeline {
 }
 
 /// What the runtime was in the time of the load: of each figure the instance where it is worst.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct RuntimeReport {
     /// The figures.
     pub figures: BTreeMap<RuntimeFigure, Level>,

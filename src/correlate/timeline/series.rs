@@ -13,7 +13,7 @@ pub(super) struct SeriesTimeline {
 }
 
 /// One figure in the time of the load.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SeriesReport {
     /// Who tells it: `llm`, `redis`, `postgres`.
     pub source: String,

@@ -45,7 +45,7 @@ pub enum Told {
 }
 
 /// A statement and what it took in the time of the load.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SlowStatement {
     /// Its text without its values, cut short.
     pub query: String,
@@ -84,7 +84,8 @@ pub struct Timelines {
 }
 
 /// What all timelines came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct TimelineReport {
     /// The pool; none where nobody saw it.
     pub pool: Option<PoolReport>,

@@ -14,6 +14,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tower::Service;
 
@@ -198,15 +199,23 @@ impl<M: MakeVu> Crew<M> {
         };
         let due = arrival.due;
         match finished {
-            Some(Ok(Finished { ended })) => {
-                self.recorder.iteration(self.scenario, &IterationSample { due, started, ended });
+            Some(Ok(Finished { ended, held, shed })) => {
+                if shed {
+                    self.recorder.iteration_shed(self.scenario, ended);
+                } else {
+                    let sample = IterationSample { due: due + held, started: started + held, ended };
+                    self.recorder.iteration(self.scenario, &sample);
+                }
                 self.tally.completed.add(1);
                 Attempt::Finished(ended)
             }
             Some(Err(never)) => match never {},
             None => {
                 // The call was dropped above, so what it had to say of its requests is said.
-                self.recorder.iteration_cut_off(self.scenario, due, started, Instant::now());
+                let now = Instant::now();
+                // What the guard holds back came due later by as much.
+                let held = self.curtain.barred().map_or(Duration::ZERO, |since| now - since.max(started).min(now));
+                self.recorder.iteration_cut_off(self.scenario, due + held, started + held, now);
                 self.tally.cut_off.add(1);
                 Attempt::CutOff
             }

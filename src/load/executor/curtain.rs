@@ -40,7 +40,7 @@ impl Curtain {
     pub(super) const fn new() -> Self {
         Self {
             phase: Cell::new(Phase::Open),
-            pause: Cell::new(PauseState { since: None, shift: Duration::ZERO, resumed: None }),
+            pause: Cell::new(PauseState { since: None, shift: Duration::ZERO, resumed: None, barred: None }),
             wakers: RefCell::new(Vec::new()),
         }
     }
@@ -49,9 +49,14 @@ impl Curtain {
         self.phase.get()
     }
 
-    /// Since when an operator holds the scenario; none where it runs.
+    /// Since when the scenario is held; none where it runs.
     pub(super) const fn held(&self) -> Option<Instant> {
         self.pause.get().since
+    }
+
+    /// Since when no request leaves, those of iterations that run neither.
+    pub(super) const fn barred(&self) -> Option<Instant> {
+        self.pause.get().barred
     }
 
     /// When the last pause ended.
@@ -71,7 +76,7 @@ impl Curtain {
         at <= Instant::now() && self.held().is_none_or(|since| at < since)
     }
 
-    /// Takes over what an operator wants.
+    /// Takes over what is wanted.
     pub(super) fn obey(&self, pause: PauseState) {
         if self.pause.replace(pause) != pause {
             self.wake_all();

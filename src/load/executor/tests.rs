@@ -102,7 +102,7 @@ impl Service<Arrival> for Vu {
             }
             let ended = Instant::now();
             log.borrow_mut()[at].ended = Some(ms(ended));
-            Ok(Finished { ended })
+            Ok(Finished { ended, held: Duration::ZERO, shed: false })
         })
     }
 }

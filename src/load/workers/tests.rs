@@ -53,7 +53,7 @@ fn vus(iterate: impl Fn(Arrival) + Clone + 'static) -> impl MakeVu {
             iterate(arrival);
             async {
                 tokio::task::yield_now().await;
-                Ok(Finished { ended: Instant::now() })
+                Ok(Finished { ended: Instant::now(), held: Duration::ZERO, shed: false })
             }
         })))
     })

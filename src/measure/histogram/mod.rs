@@ -6,6 +6,7 @@
 
 mod index;
 mod pages;
+mod saved;
 mod since;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,8 @@ mod tests;
 use pages::Pages;
 
 /// A distribution of values in bounded memory. Count, sum, least and greatest are exact.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(into = "saved::Saved", try_from = "saved::Saved")]
 pub struct Histogram {
     count: u64,
     zero: u64,

@@ -149,7 +149,7 @@ impl Threshold {
         layout: &mut LayoutBuilder,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        let metric = read_metric(document, layout, diagnostics);
+        let metric = find_series(&document.metric, layout, diagnostics);
         let expression = read_expression(document, diagnostics);
         let ((id, selector), expression) = (metric?, expression?);
         let kind = layout.describe(id)?.kind;
@@ -265,12 +265,14 @@ pub fn threshold_from_text(text: &str) -> Result<ThresholdDocument, ThresholdTex
     }
 }
 
-fn read_metric(
-    document: &ThresholdDocument,
+/// The metric that a text names, and the part of it. Problems go to `diagnostics`; a part that no sample can be of is
+/// a warning only.
+pub fn find_series(
+    metric: &Spanned<String>,
     layout: &LayoutBuilder,
     diagnostics: &mut Diagnostics,
 ) -> Option<(MetricId, Selector)> {
-    let (text, span) = (&document.metric.value, document.metric.span);
+    let (text, span) = (&metric.value, metric.span);
     let (name, selector) = match Selector::parse_metric(text) {
         Ok(read) => read,
         Err(error) => {

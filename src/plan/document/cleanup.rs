@@ -13,13 +13,14 @@ pub struct Cleanup {
     pub postgres: Option<CleanupPostgres>,
     /// Keys in Redis.
     pub redis: Option<CleanupRedis>,
-    /// When it runs.
+    /// When it runs. Nowhere where the plan does not say: then [`When::End`], or what
+    /// [`Cleanup::decide_when`] makes of it.
     pub when: Spanned<When>,
     /// A run that has not renewed its lease for so long is dead. Default 60 s.
     pub lease: Spanned<Duration>,
     /// How long to wait for stragglers before the sweep. Default 0.
     pub settle: Spanned<Duration>,
-    /// How old a row must be to be swept while traffic runs. Default 0.
+    /// How old a row must be to be swept while traffic runs. Default 0. At the end everything goes.
     pub keep_for: Spanned<Duration>,
 }
 
@@ -116,4 +117,28 @@ pub struct CleanupRedis {
     pub max_keys: Spanned<u64>,
     /// The most keys deleted in a second. Default 20,000.
     pub max_keys_per_second: Spanned<u32>,
+}
+
+// === impl When ===
+
+impl When {
+    /// How often an endless use sweeps where the plan does not say.
+    const ENDLESS: Duration = Duration::from_secs(600);
+
+    /// When cleanup runs where the plan does not say: at the end, or, where there is none (a canary), every 10 minutes.
+    #[must_use]
+    pub const fn default_of(endless: bool) -> Self {
+        if endless { Self::Every(Self::ENDLESS) } else { Self::End }
+    }
+}
+
+// === impl Cleanup ===
+
+impl Cleanup {
+    /// Decides when it runs where neither the plan nor a flag says so.
+    pub fn decide_when(&mut self, endless: bool) {
+        if self.when.span == Span::NONE && self.when.value == When::End {
+            self.when.value = When::default_of(endless);
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub struct Guard {
     pub max_rate: Option<Spanned<Rate>>,
     /// `budget:` as it stands; refused until the canary.
     pub budget: Option<Node>,
-    /// `pause_when:` as it stands; refused until the canary.
+    /// The conditions under which traffic pauses, as they stand.
     pub pause_when: Vec<Text>,
     /// No traffic while this file exists; none where empty.
     pub stop_file: Option<Text>,

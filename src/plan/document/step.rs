@@ -141,7 +141,8 @@ pub struct CustomMetric {
 }
 
 /// k6's metric types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MetricKind {
     /// Keeps a distribution.
     Trend,

@@ -207,13 +207,13 @@ pub(super) struct Cleanup {
     postgres: Option<CleanupPostgres>,
     /// Keys in Redis.
     redis: Option<CleanupRedis>,
-    /// `end`, `never`, or `every 10m`. Default end.
+    /// `end`, `never`, or `every 10m`. Default end; of a canary every 10m.
     when: Option<Text>,
     /// A run that has not renewed its lease for so long is dead. Default 60s.
     lease: Option<Time>,
     /// How long to wait for stragglers before the sweep. Default 0s.
     settle: Option<Time>,
-    /// How old a row must be to be swept while traffic runs. Default 0s.
+    /// With `every`: how old a row must be to be swept while traffic runs. Default 0s.
     keep_for: Option<Time>,
 }
 

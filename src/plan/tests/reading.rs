@@ -167,13 +167,28 @@ fn what_is_not_there_yet_is_refused_in_one_place() {
         diagnostics.sorted().iter().map(|item| item.message.clone()).collect::<Vec<_>>()
     };
     let everything = not_yet(EVERYTHING);
-    for part in ["section `slo`", "budget", "pause_when", "stop_file", "keep_for", "every", "outputs", "report"] {
+    for part in ["section `slo`", "budget", "report"] {
         assert_eq!(everything.iter().filter(|message| message.contains(part)).count(), 1, "{part}: {everything:#?}");
     }
-    assert_eq!(everything.len(), 8);
+    assert_eq!(everything.len(), 3);
     let quiet = "cleanup: { postgres: { url: x, roots: [{ table: t, where: a = 1 }], ledger: off, follow: none },
-  redis: { url: \"\" }, when: end, settle: 0s }\nguard: { environments: [dev] }\noutputs: []\nreport: ''";
+  redis: { url: \"\" }, when: end, settle: 0s }\nguard: { environments: [dev] }\nreport: ''";
     assert_eq!(not_yet(quiet), Vec::<String>::new());
+}
+
+#[test]
+fn when_cleanup_runs_is_decided_where_the_plan_does_not_say() {
+    let decided = |text: &str, endless: bool| {
+        let mut cleanup = good(&format!("cleanup: {{ {text} }}")).cleanup.unwrap();
+        cleanup.decide_when(endless);
+        cleanup.when.value
+    };
+    assert_eq!((decided("", false), decided("", true)), (When::End, When::Every(600 * SECOND)));
+    for endless in [false, true] {
+        assert_eq!(decided("when: end", endless), When::End);
+        assert_eq!(decided("when: never", endless), When::Never);
+        assert_eq!(decided("when: every 5s", endless), When::Every(5 * SECOND));
+    }
 }
 
 #[test]

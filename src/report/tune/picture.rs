@@ -84,6 +84,9 @@ fn name(text: &TuneText<'_>, value: &ValueReport) -> String {
     format!("{kept}…")
 }
 
+/// What is more than tenfold the least is off the scale, in logarithms: or what is to be compared would be one column.
+const MOST_SPAN: f64 = std::f64::consts::LN_10;
+
 /// From the least to the most, in logarithms.
 struct Scale {
     low: f64,
@@ -100,7 +103,8 @@ impl Scale {
         });
         let (low, high) =
             ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
-        (low.is_finite() && high.is_finite()).then_some(Self { low, high })
+        let least = values.iter().filter_map(|value| value.objective).fold(f64::INFINITY, f64::min).ln();
+        (low.is_finite() && high.is_finite()).then_some(Self { low, high: high.min(least + MOST_SPAN) })
     }
 
     fn place(&self, logarithm: f64, columns: usize) -> usize {
@@ -112,7 +116,9 @@ impl Scale {
     fn drawn(&self, value: &ValueReport, columns: usize, mark: char) -> String {
         let (low, high) = ends(value);
         let (from, to) = (self.place(low, columns), self.place(high, columns));
-        let at = self.place(value.objective.unwrap_or(1.0).ln(), columns);
+        let middle = value.objective.unwrap_or(1.0).ln();
+        let at = self.place(middle, columns);
+        let mark = if middle > self.high { '▸' } else { mark };
         let drawn = |column: usize| match column {
             _ if column == at => mark,
             _ if column == from => '├',
@@ -125,10 +131,9 @@ impl Scale {
 }
 
 /// The ends of a value's interval, in logarithms; its figure where there is none. An interval of few trials may be
-/// thousandfold: beyond a factor of ten it is cut off, or nothing else would be seen.
+/// thousandfold: it is cut off where the scale is.
 fn ends(value: &ValueReport) -> (f64, f64) {
-    const MOST: f64 = std::f64::consts::LN_10;
     let middle = value.objective.unwrap_or(1.0).ln();
     let (low, high) = value.interval.map_or((middle, middle), |found| (found.low.ln(), found.high.ln()));
-    (low.max(middle - MOST), high.min(middle + MOST))
+    (low.max(middle - MOST_SPAN), high.min(middle + MOST_SPAN))
 }

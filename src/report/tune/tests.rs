@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::correlate::{Band, Part};
 use crate::measure::threshold::Operator;
 use crate::measure::trend::Quantile;
 use crate::tune::{
@@ -156,6 +157,19 @@ fn the_text_has_a_verdict_a_table_and_a_picture() {
 }
 
 #[test]
+fn what_is_beyond_all_measure_does_not_flatten_the_rest() {
+    let terms = terms();
+    let (mut outcome, _) = tuned(&terms);
+    let saturated = outcome.values.iter_mut().find(|value| value.setting.to_string() == "PG_POOL_MAX=32").unwrap();
+    (saturated.objective, saturated.interval) = (Some(60_000.0), None);
+    let text = TuneText { terms: &terms, outcome: &outcome, contains: Contains::Time, pods: None };
+    let text = text.render(Style::Plain, 100);
+    let beyond = text.lines().find(|line| line.contains('▸')).unwrap();
+    assert!(beyond.trim_start().starts_with("32"), "{text}");
+    assert!(!text.lines().any(|line| line.contains("1m0s") && line.contains("pool in use")), "{text}");
+}
+
+#[test]
 fn a_narrow_terminal_loses_the_bar_and_no_figure() {
     let text = rendered(40, Style::Plain);
     let drawn: Vec<&str> = text.lines().filter(|line| line.contains('●') || line.contains('◆')).collect();
@@ -164,6 +178,22 @@ fn a_narrow_terminal_loses_the_bar_and_no_figure() {
     for columns in [0, 1, 10, 200] {
         assert!(rendered(columns, Style::Plain).contains('◆'));
     }
+}
+
+#[test]
+fn what_the_requests_waited_for_stands_beside_each_value() {
+    let terms = terms();
+    let (mut outcome, _) = tuned(&terms);
+    let mut parts_ms = [0.0; Part::ALL.len()];
+    parts_ms[Part::PoolWait as usize] = 148.26;
+    for value in &mut outcome.values {
+        let band = BandName::P95;
+        value.bands = vec![Band { band, step: "agent".into(), total_ms: 200.0, parts_ms, exemplars: Vec::new() }];
+    }
+    let text = TuneText { terms: &terms, outcome: &outcome, contains: Contains::Time, pods: None };
+    assert!(text.render(Style::Plain, 120).contains("pool_wait 148ms of agent"));
+    assert!(!text.render(Style::Plain, 60).contains("waits most for"));
+    assert!(!rendered(120, Style::Plain).contains("waits most for"), "nobody correlated");
 }
 
 #[test]

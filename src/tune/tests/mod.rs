@@ -165,6 +165,17 @@ fn five_trials_each_or_no_ranking() {
 }
 
 #[test]
+fn a_budget_of_five_each_and_the_hold_is_enough_where_trials_hardly_differ() {
+    let quiet = simulated::Noise { drift: (0.2, 0.9), arrivals: 0.1, single: 0.005 };
+    let mut terms = terms(&SIZES, Some(32.0), 20);
+    terms.budget.trials = 26;
+    let (outcome, made) = Simulated::new(KNEE, quiet, 20).run(&terms);
+    assert!(made.iter().all(|trial| trial.order.phase != Phase::Preflight));
+    assert_eq!(outcome.recommendation, Some(pool(8.0)), "{:?}", outcome.reasons);
+    assert!(outcome.improvement.is_some());
+}
+
+#[test]
 fn time_bounds_it_as_trials_do() {
     let mut terms = terms(&SIZES, Some(32.0), 15);
     terms.budget.time = Duration::from_secs(600);
@@ -231,7 +242,7 @@ async fn an_experiment_is_the_search_driven() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_it_ends_within_its_budget_and_ranks_nothing_on_fewer_than_five(

@@ -161,6 +161,48 @@ async fn the_status_decides_what_is_expected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_target_sheds_is_sent_and_neither_failed_nor_a_figure() {
+    let shed = |status| {
+        let headers = vec![("pacecar-shed", "in-flight".to_owned()), ("retry-after", "1".to_owned())];
+        Reply { headers, delay: Duration::from_millis(5), ..Reply::status(status) }
+    };
+    let yaml = one("expect: { status: 200 }, capture: { x: $.x }, metrics: { took: { trend: duration } }");
+    for status in [503, 429] {
+        let stage = stage(&yaml);
+        let target = Target::new(move |_| shed(status));
+        let mut vu = stage.vu(&target, 1);
+        let finished = iterate(&mut vu, Instant::now(), 0).await;
+        assert!(finished.shed);
+        stage.recorder.iteration_shed(stage.program.scenarios()[0], finished.ended);
+        let totals = stage.totals();
+        assert_eq!(target.lines().len(), 1, "the iteration ends there");
+        for (metric, expected) in [
+            ("http_reqs", 1.0),
+            ("http_reqs_shed", 1.0),
+            ("http_reqs_shed{step:s}", 1.0),
+            ("iterations", 1.0),
+            ("http_req_duration", 0.0),
+            ("http_req_response_time", 0.0),
+            ("iteration_duration", 0.0),
+            ("took", 0.0),
+        ] {
+            assert_eq!(figure(&stage, &totals, metric), expected, "{status} {metric}");
+        }
+        let (id, all) = (stage.layout.find("http_req_failed").unwrap(), Selector::default());
+        let failed = totals.metric(id, &all, Duration::from_secs(1)).unwrap();
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!(totals.errors(), Default::default());
+        assert!(checks(&stage.layout, &totals).is_empty());
+    }
+    // The marker on another status is none, and the status alone is a failure.
+    for reply in [shed(500), Reply::status(503)] {
+        let stage = stage(&yaml);
+        stage.play(&Target::new(move |_| reply.clone()), 1).await;
+        assert_eq!(figure(&stage, &stage.totals(), "http_req_failed"), 1.0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_fails_all_that_was_expected() {
     let expect = "expect: { status: 200, json: { $.a: 1 }, headers: { a: b }, body: c, max_duration: 1s }";
     let stage = stage(&one(&format!("{expect}, capture: {{ x: $.x }}")));

@@ -62,6 +62,7 @@ async fn each_redirect_is_a_request_of_its_own_and_no_failure() {
             status,
             timings: Timings { waiting: ms(to - from), ..Timings::default() },
             due: due + ms(from),
+            held: ms(0),
             ended: due + ms(to),
             proto: Proto::Http11,
             tls: None,

@@ -57,7 +57,8 @@ async fn hops_follow_each_other_under_one_span() {
     let target = Target::new(|_| {
         let now = Instant::now();
         let timings = Timings { waiting: ms(7), ..Timings::default() };
-        let hop = Hop { status: 302, timings, due: now, ended: now, proto: Proto::Http11, tls: None };
+        let hop =
+            Hop { status: 302, timings, due: now, held: Duration::ZERO, ended: now, proto: Proto::Http11, tls: None };
         let exchange = Exchange { hops: vec![hop], head_at: Some(now), ..Exchange::default() };
         Reply { exchange: Some(exchange), ..Reply::status(200) }
     });

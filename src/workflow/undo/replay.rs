@@ -330,6 +330,7 @@ impl Replay {
             tenant: hand.variables.identity.tenant,
             iteration: creation.group,
             undoing: &program.undoing,
+            restraint: &program.restraint,
             phase: creation.phase,
             user: creation.user,
         };

@@ -48,6 +48,11 @@ pub(crate) fn own(environment: &[(&str, &str)]) -> Own {
 }
 
 impl Own {
+    /// Its database, to be asked.
+    pub(crate) fn database(&self) -> Database {
+        postgres::shared().beside(self.database_url.clone())
+    }
+
     /// What it says of itself.
     pub(crate) fn stats(&self) -> Value {
         stats(&self.url)
@@ -56,14 +61,23 @@ impl Own {
 
 /// What an API at this address says of itself.
 pub(crate) fn stats(url: &str) -> Value {
+    ask(url, "GET /api/llm/stats", "", "").1
+}
+
+/// A customer's request: status and JSON. `headers` end with a line break each.
+pub(crate) fn ask(url: &str, line: &str, headers: &str, body: &str) -> (u16, Value) {
     let authority = url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(authority).expect("the API is there");
-    let request = format!("GET /api/llm/stats HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).expect("it takes a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a body");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")))
 }
 
 impl Drop for Own {

@@ -21,6 +21,10 @@ pub(crate) enum Mode {
     Later(u16, usize),
     /// This status at these paths, 200 elsewhere.
     StatusAt(&'static str, u16),
+    /// This status with this `retry-after` to so many requests, 200 to all that follow.
+    RetryAfter(u16, &'static str, usize),
+    /// 500 while this is true, an API otherwise.
+    Failing(Arc<AtomicBool>),
     /// Resets the connection before reading.
     ResetOnAccept,
     /// Resets after half of the body.
@@ -62,6 +66,8 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
     /// The head as it came in.
     pub(crate) head: String,
+    /// When it was whole.
+    pub(crate) at: Instant,
 }
 
 /// A running server. Dropping it ends it.
@@ -225,6 +231,15 @@ fn answer(stream: &mut TcpStream, shared: &Shared, request: &Request) -> io::Res
             let refused = shared.requests.lock().unwrap().len() <= *times;
             respond(stream, if refused { *status } else { 200 }, &[], b"").map(|()| true)
         }
+        Mode::RetryAfter(status, after, times) => {
+            let refused = shared.requests.lock().unwrap().len() <= *times;
+            if refused {
+                return respond(stream, *status, &[("retry-after", after)], b"").map(|()| true);
+            }
+            respond(stream, 200, &[], b"").map(|()| true)
+        }
+        Mode::Failing(fails) if fails.load(Ordering::SeqCst) => respond(stream, 500, &[], b"").map(|()| true),
+        Mode::Failing(_) => api(stream, request).map(|()| true),
         Mode::StatusAt(path, status) if request.path() == *path => respond(stream, *status, &[], b"").map(|()| true),
         Mode::StatusAt(..) => api(stream, request).map(|()| true),
         Mode::ResetMidBody | Mode::Truncated => {
@@ -346,7 +361,7 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, shared: &Shared) -
                 let mut first = head.split_whitespace();
                 let method = first.next().unwrap_or_default().to_owned();
                 let target = first.next().unwrap_or_default().to_owned();
-                return Ok(Some(Request { method, target, headers, body, head }));
+                return Ok(Some(Request { method, target, headers, body, head, at: Instant::now() }));
             }
         }
         let mut part = [0; 8192];

@@ -2,13 +2,18 @@
 
 pub(crate) mod api;
 pub(crate) mod arrivals;
+pub(crate) mod cable;
 pub(crate) mod guardian;
 pub(crate) mod hostile;
+pub(crate) mod http;
+pub(crate) mod influxdb;
 pub(crate) mod json;
+pub(crate) mod otlp;
 pub(crate) mod plan;
 pub(crate) mod pooled;
 pub(crate) mod postgres;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod shelf;
 

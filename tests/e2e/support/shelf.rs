@@ -65,6 +65,11 @@ impl Shelf {
         self.inside(|inside| inside.there.keys().copied().collect())
     }
 
+    /// Takes away what is there.
+    pub(crate) fn clear(&self) {
+        self.inside(|inside| inside.there.clear());
+    }
+
     /// How many were ever made.
     pub(crate) fn made(&self) -> u64 {
         self.inside(|inside| inside.made)

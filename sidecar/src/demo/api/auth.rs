@@ -2,20 +2,20 @@
 
 use super::Shared;
 use super::error::ApiError;
-use super::synthetic;
 use super::telemetry::querying;
 use super::tokens::{LIFETIME, Session};
 use crate::demo::store::hash_password;
 use argon2::Argon2;
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
+use pacecar::middleware::Synthetic;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -86,29 +86,29 @@ pub(super) async fn token(
 /// `POST /auth/v1/signup`
 pub(super) async fn signup(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    synthetic: Option<Extension<Synthetic>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Credentials { email, password } = read(body)?;
-    let run = synthetic::run_id(&headers);
     let shape = email.len() <= 320 && email.contains('@') && !email.contains(|c: char| c.is_control() || c == ' ');
     if !shape || password.is_empty() {
         return Err(ApiError::Invalid("an email and a password are needed"));
     }
     let tenant = tenant_of(&email);
     let hash = blocking(move || hash_password(password.as_bytes())).await?.map_err(|_| ApiError::Internal)?;
-    let client = shared.connection().await?;
-    let sql = "WITH run AS MATERIALIZED (SELECT set_config('pacecar.run_id', $2, true)),
-            tenant AS (INSERT INTO tenants (id, name) SELECT $1, 'test-' || $1::bigint FROM run ON CONFLICT DO NOTHING)
-        SELECT 1";
-    let statement = client.prepare_cached(sql).await?;
-    querying("INSERT tenants", client.execute(&statement, &[&tenant, &run])).await?;
-    let sql = "WITH run AS MATERIALIZED (SELECT set_config('pacecar.run_id', $4, true))
-        INSERT INTO users (tenant_id, email, password_hash) SELECT $1, $2, $3 FROM run
+    let mut client = shared.connection().await?;
+    let synthetic = synthetic.as_deref();
+    let transaction = querying("BEGIN", client.transaction_for(synthetic)).await?;
+    let sql = "INSERT INTO tenants (id, name) VALUES ($1, 'test-' || $1::bigint) ON CONFLICT DO NOTHING";
+    let statement = transaction.prepare_cached(sql).await?;
+    querying("INSERT tenants", transaction.execute(&statement, &[&tenant])).await?;
+    let sql = "INSERT INTO users (tenant_id, email, password_hash) VALUES ($1, $2, $3)
         ON CONFLICT (email) DO NOTHING RETURNING id";
-    let statement = client.prepare_cached(sql).await?;
-    let inserted = querying("INSERT users", client.query_opt(&statement, &[&tenant, &email, &hash, &run])).await?;
+    let statement = transaction.prepare_cached(sql).await?;
+    let inserted = querying("INSERT users", transaction.query_opt(&statement, &[&tenant, &email, &hash])).await?;
+    // Who is there already keeps the tenant too.
     let row = inserted.ok_or(ApiError::Conflict)?;
+    querying("COMMIT", transaction.commit()).await?;
     let user = json!({ "id": row.get::<_, i64>(0), "email": email, "tenant": tenant });
     Ok((StatusCode::CREATED, Json(json!({ "user": user }))))
 }

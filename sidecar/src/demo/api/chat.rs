@@ -4,9 +4,9 @@ use super::Shared;
 use super::auth::{Bearer, read};
 use super::error::ApiError;
 use super::llm::Call;
-use super::synthetic;
 use super::telemetry::{self, prompting, querying};
 use super::tokens::Session;
+use axum::Extension;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -14,6 +14,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use http_body::Frame;
+use pacecar::middleware::Synthetic;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -59,12 +60,13 @@ impl HttpBody for Events {
 pub(super) async fn chat(
     State(shared): State<Arc<Shared>>,
     Bearer(session): Bearer,
+    synthetic: Option<Extension<Synthetic>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let Question { prompt, stream } = read(body)?;
     let prompt = prompt.replace('\0', "");
-    let run = synthetic::run_id(&headers);
+    let synthetic = synthetic.map(|Extension(synthetic)| synthetic);
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let call = shared.llm.call(&prompt);
     if stream || accepts.contains("text/event-stream") {
@@ -74,7 +76,7 @@ pub(super) async fn chat(
         }
         let (sender, parts) = mpsc::channel(4);
         // Ends with the answer, or as soon as nobody reads any more.
-        let telling = tell(shared, session, run, prompt, call, sender);
+        let telling = tell(shared, session, synthetic, prompt, call, sender);
         tokio::spawn(telemetry::below(telemetry::current(), telling));
         let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::new(Events { parts })).into_response());
@@ -83,7 +85,7 @@ pub(super) async fn chat(
     if call.failed {
         return Err(ApiError::Upstream);
     }
-    let id = record(&shared, &session, &run, &prompt, &call).await?;
+    let id = record(&shared, &session, synthetic.as_ref(), &prompt, &call).await?;
     let mut answer = facts(id, &call);
     answer["answer"] = Value::from(words(call.completion_tokens));
     Ok(Json(answer).into_response())
@@ -107,16 +109,23 @@ pub(super) async fn delete(
 // === helpers ===
 
 /// Writes the one row of an answer; it is committed when this returns.
-async fn record(shared: &Shared, session: &Session, run: &str, prompt: &str, call: &Call) -> Result<i64, ApiError> {
-    let client = shared.connection().await?;
-    let sql = "WITH run AS MATERIALIZED (SELECT set_config('pacecar.run_id', $8, true))
-        INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
-        SELECT $1, $2, $3, $4, $5, $6::float8::numeric, $7 FROM run RETURNING id";
-    let statement = client.prepare_cached(sql).await?;
+async fn record(
+    shared: &Shared,
+    session: &Session,
+    synthetic: Option<&Synthetic>,
+    prompt: &str,
+    call: &Call,
+) -> Result<i64, ApiError> {
+    let mut client = shared.connection().await?;
+    let transaction = querying("BEGIN", client.transaction_for(synthetic)).await?;
+    let sql = "INSERT INTO llm_usage (user_id, tenant_id, prompt, model, tokens, cost, cached)
+        VALUES ($1, $2, $3, $4, $5, $6::float8::numeric, $7) RETURNING id";
+    let statement = transaction.prepare_cached(sql).await?;
     let tokens = i32::try_from(call.prompt_tokens.saturating_add(call.completion_tokens)).unwrap_or(i32::MAX);
-    let parameters: [&(dyn ToSql + Sync); 8] =
-        [&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached, &run];
-    let row = querying("INSERT llm_usage", client.query_one(&statement, &parameters)).await?;
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&session.email, &session.tenant, &prompt, &MODEL, &tokens, &call.cost, &call.cached];
+    let row = querying("INSERT llm_usage", transaction.query_one(&statement, &parameters)).await?;
+    querying("COMMIT", transaction.commit()).await?;
     Ok(row.get(0))
 }
 
@@ -151,7 +160,7 @@ fn words(tokens: u32) -> String {
 async fn tell(
     shared: Arc<Shared>,
     session: Session,
-    run: String,
+    synthetic: Option<Synthetic>,
     prompt: String,
     call: Call,
     sender: mpsc::Sender<Bytes>,
@@ -177,7 +186,7 @@ async fn tell(
     if sender.is_closed() {
         return;
     }
-    let last = match record(&shared, &session, &run, &prompt, &call).await {
+    let last = match record(&shared, &session, synthetic.as_ref(), &prompt, &call).await {
         Ok(id) => event(&facts(id, &call)),
         Err(_) => event(&json!({ "error": "database" })),
     };

@@ -1,8 +1,11 @@
 //! The settings of the sample API, from the environment: the knobs that a tune turns.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// The most connections that its pool may have.
+pub(super) const POOL_MOST: usize = 10_000;
 
 /// What the API is set to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +20,12 @@ pub(in crate::demo) struct ApiSettings {
     pub(in crate::demo) pool_wait: Duration,
     /// `PG_QUERY_MS`: how long a profile's query takes in the database. Default 0.
     pub(in crate::demo) query: Duration,
+    /// `YIELD_IN_FLIGHT`: synthetic requests are turned away while more than so many are in flight. Default 0: never.
+    pub(in crate::demo) yield_in_flight: usize,
+    /// `YIELD_POOL_WAITING`: and while more than so many wait for a connection. Default 0: never.
+    pub(in crate::demo) yield_pool_waiting: usize,
+    /// `LIMIT_PER_TENANT`: synthetic requests of one tenant in a second. Default 0: any number.
+    pub(in crate::demo) limit_per_tenant: Option<NonZeroU32>,
     /// `LLM_LATENCY_MS`: default 40.
     pub(in crate::demo) llm_latency: Duration,
     /// `LLM_JITTER`: the share by which latency and tokens vary up and down. Default 0.25.
@@ -68,13 +77,22 @@ impl ApiSettings {
             let time = value(&get, name, default, |time| *time <= limit, "milliseconds, at most an hour");
             time.map(Duration::from_millis)
         };
-        let pool_max = whole("PG_POOL_MAX", 40, 1..=10_000, "a number from 1 to 10000")?;
+        let pool_max = whole("PG_POOL_MAX", 40, 1..=POOL_MOST, "a number from 1 to 10000")?;
         Ok(Self {
             pool_min: whole("PG_POOL_MIN", 4, 0..=10_000, "a number up to 10000")?.min(pool_max),
             pool_max: NonZeroUsize::new(pool_max).unwrap_or(NonZeroUsize::MIN),
             pool_idle: time("PG_POOL_IDLE_TIMEOUT_MS", 10_000)?,
             pool_wait: time("PG_POOL_CONNECTION_TIMEOUT_MS", 2_000)?,
             query: time("PG_QUERY_MS", 0)?,
+            yield_in_flight: whole("YIELD_IN_FLIGHT", 0, 0..=1_000_000, "a number up to 1000000")?,
+            yield_pool_waiting: whole("YIELD_POOL_WAITING", 0, 0..=1_000_000, "a number up to 1000000")?,
+            limit_per_tenant: NonZeroU32::new(value(
+                &get,
+                "LIMIT_PER_TENANT",
+                0,
+                |n| *n <= 1_000_000,
+                "a number up to 1000000",
+            )?),
             llm_latency: time("LLM_LATENCY_MS", 40)?,
             llm_jitter: share("LLM_JITTER", 0.25)?,
             llm_tokens: value(&get, "LLM_TOKENS", 300, |tokens| *tokens <= 100_000, "a number up to 100000")?,

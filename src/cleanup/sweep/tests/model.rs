@@ -1,4 +1,4 @@
-//! Random schemas with random rows, and what the contract makes of them by brute force.
+//! Random schemas with random rows, roots and records, and what the contract makes of them by brute force.
 //!
 //! The model knows rows and references only. It is slow and obvious on purpose, and shares no code
 //! with the sweep. `PACECAR_MODEL_CASES=2000` asks for more cases.
@@ -17,8 +17,23 @@ struct Table {
     kind: u8,
     root: bool,
     keep: bool,
-    /// (a root matches it, `keep` matches it)
-    rows: Vec<(bool, bool)>,
+    rows: Vec<Row>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    /// A root matches it, where its table has one.
+    test: bool,
+    /// `keep` matches it, where its table has one.
+    keep: bool,
+    record: Option<Record>,
+}
+
+/// What the ledger has of a row. It can have nothing of one without a primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Record {
+    Sure,
+    Hearsay,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +52,7 @@ struct Case {
     keys: Vec<Key>,
     keep_roots: bool,
     follow: bool,
+    ledger: Ledger,
     batch: u32,
 }
 
@@ -77,7 +93,7 @@ impl Case {
                     ));
                 }
             }
-            for (row, (test, keep)) in table.rows.iter().enumerate() {
+            for (row, Row { test, keep, .. }) in table.rows.iter().enumerate() {
                 let mut values = format!("{}, {row}, {test}, {keep}", row * 10);
                 for key in self.keys.iter().filter(|key| key.from == number) {
                     let refers = self.refers(key, row);
@@ -98,6 +114,16 @@ impl Case {
                 "ALTER TABLE t{} ADD FOREIGN KEY ({own}) REFERENCES t{} ({other}) ON DELETE {}{deferrable};",
                 key.from, key.to, ACTIONS[key.action]
             ));
+        }
+        for (number, table) in self.tables.iter().enumerate() {
+            let key = if table.composite() { "'a', t.a, 'id', t.id" } else { "'id', t.id" };
+            for (row, record) in table.rows.iter().enumerate().filter_map(|(row, of)| Some((row, of.record?))) {
+                let hearsay = record == Record::Hearsay;
+                sql.push_str(&format!(
+                    "INSERT INTO pacecar.ledger (run, relation, key, hearsay, xid)
+                     SELECT '{RUN}', t.tableoid, jsonb_build_object({key}), {hearsay}, '1' FROM t{number} t WHERE id = {row};"
+                ));
+            }
         }
         sql
     }
@@ -137,10 +163,15 @@ impl Case {
     /// (to be deleted, of them quarantined)
     fn truth(&self) -> (BTreeSet<Id>, BTreeSet<Id>) {
         let references = self.references();
-        let kept = |(table, row): Id| self.tables[table].keep && self.tables[table].rows[row].1;
-        let rooted = |(table, row): Id| self.tables[table].root && self.tables[table].rows[row].0;
-        let seeds: BTreeSet<Id> = self.ids().into_iter().filter(|id| rooted(*id) && !kept(*id)).collect();
-        let mut reached = seeds.clone();
+        let kept = |(table, row): Id| self.tables[table].keep && self.tables[table].rows[row].keep;
+        let rooted = |(table, row): Id| self.tables[table].root && self.tables[table].rows[row].test;
+        let record = |(table, row): Id| self.tables[table].rows[row].record;
+        let recorded = |id: Id| self.ledger == Ledger::Record && record(id) == Some(Record::Sure);
+        let roots: BTreeSet<Id> = self.ids().into_iter().filter(|id| rooted(*id) && !kept(*id)).collect();
+        // What needs nothing else to be test data.
+        let seeds: BTreeSet<Id> =
+            self.ids().into_iter().filter(|id| (rooted(*id) || recorded(*id)) && !kept(*id)).collect();
+        let mut reached = roots;
         for _ in 0..self.ids().len() {
             for (from, to, counts) in &references {
                 if self.follow && *counts && reached.contains(to) && !kept(*from) {
@@ -149,6 +180,7 @@ impl Case {
             }
         }
         let mut test = reached;
+        test.extend(&seeds);
         for _ in 0..self.ids().len() {
             let real: Vec<Id> = references
                 .iter()
@@ -159,7 +191,9 @@ impl Case {
                 test.remove(id);
             });
         }
-        let goes: BTreeSet<Id> = test.into_iter().filter(|id| !(self.keep_roots && seeds.contains(id))).collect();
+        let agrees = |id: &Id| self.ledger != Ledger::TwoKey || record(*id).is_some();
+        let goes: BTreeSet<Id> =
+            test.into_iter().filter(|id| agrees(id) && !(self.keep_roots && rooted(*id))).collect();
         let mut needed: BTreeSet<Id> = BTreeSet::new();
         for _ in 0..=self.ids().len() {
             for (from, to, _) in &references {
@@ -173,30 +207,43 @@ impl Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let table = (0..4_u8, any::<bool>(), 0..4_u8, proptest::collection::vec((0..3_u8, 0..8_u8), 0..7)).prop_map(
-        |(kind, root, keep, rows)| Table {
+    let table = (0..4_u8, any::<bool>(), 0..4_u8, proptest::collection::vec((0..3_u8, 0..8_u8, 0..8_u8), 0..7))
+        .prop_map(|(kind, root, keep, rows)| Table {
             kind,
             root,
             keep: keep == 0,
-            rows: rows.into_iter().map(|(test, keep)| (test > 0, keep == 0)).collect(),
-        },
-    );
+            rows: rows
+                .into_iter()
+                .map(|(test, keep, record)| {
+                    let record = match record {
+                        _ if kind == 3 => None,
+                        0..3 => None,
+                        3..7 => Some(Record::Sure),
+                        _ => Some(Record::Hearsay),
+                    };
+                    Row { test: test > 0, keep: keep == 0, record }
+                })
+                .collect(),
+        });
     let tables = proptest::collection::vec(table, 1..6);
     let key = (0..60_usize, 0..60_usize, 0..5_usize, any::<bool>(), proptest::collection::vec(any::<u8>(), 7));
     let keys = proptest::collection::vec(key, 0..8);
-    (tables, keys, 0..4_u8, 0..6_u8, 1..9_u32).prop_map(|(mut tables, keys, keep_roots, follow, batch)| {
-        tables[0].root = true;
-        let count = tables.len();
-        let keys = keys
-            .into_iter()
-            .map(|(from, to, action, deferrable, values)| {
-                // The database itself refuses these where the table is partitioned, or the key cannot be deferred.
-                let (from, to) = (from % count, to % count);
-                Key { from, to, action, deferrable, values }
-            })
-            .collect();
-        Case { tables, keys, keep_roots: keep_roots == 0, follow: follow > 0, batch }
-    })
+    (tables, keys, 0..4_u8, 0..6_u8, 0..3_usize, 1..9_u32).prop_map(
+        |(mut tables, keys, keep_roots, follow, ledger, batch)| {
+            let ledger = [Ledger::Off, Ledger::Record, Ledger::TwoKey][ledger];
+            tables[0].root = true;
+            let count = tables.len();
+            let keys = keys
+                .into_iter()
+                .map(|(from, to, action, deferrable, values)| {
+                    // The database itself refuses these where the table is partitioned, or the key cannot be deferred.
+                    let (from, to) = (from % count, to % count);
+                    Key { from, to, action, deferrable, values }
+                })
+                .collect();
+            Case { tables, keys, keep_roots: keep_roots == 0, follow: follow > 0, ledger, batch }
+        },
+    )
 }
 
 async fn dump(database: &Database, case: &Case) -> Vec<BTreeSet<(usize, String)>> {
@@ -220,6 +267,7 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
     let plan = database.plan_with(&roots, |postgres| {
         postgres.keep_roots.value = case.keep_roots;
         postgres.follow.value = if case.follow { Follow::ForeignKeys } else { Follow::None };
+        postgres.ledger.value = case.ledger;
         postgres.batch.value = case.batch;
         let kept = (0..case.tables.len()).filter(|table| case.tables[*table].keep);
         postgres.keep = kept
@@ -256,7 +304,7 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
     let count = needed.len() as u64;
     prop_assert_eq!((outcome.quarantined, outcome.remaining, outcome.blocked.is_empty()), (count, count, count == 0));
     prop_assert_eq!((dry.quarantined, dry.remaining), (count, goes.len() as u64));
-    database.client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await.unwrap();
+    database.client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; DELETE FROM pacecar.ledger")).await.unwrap();
     Ok(())
 }
 
@@ -264,7 +312,9 @@ async fn hold(database: &Database, case: &Case, schema: &str) -> Result<(), Test
 fn what_the_sweep_finds_deletes_and_keeps_is_what_the_contract_says() {
     let cases_wanted = std::env::var("PACECAR_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let database = runtime.block_on(Database::new(""));
+    // As `cleanup install` makes it, without triggers: what it has of a row is part of the case.
+    let ledger = format!("CREATE SCHEMA pacecar; {}", include_str!("../../ledger/objects.sql"));
+    let database = runtime.block_on(Database::new(&ledger));
     let mut runner = TestRunner::new(Config { cases: cases_wanted, max_shrink_iters: 200, ..Config::default() });
     let number = std::cell::Cell::new(0);
     let ran = runner.run(&cases(), |case| {

@@ -502,7 +502,7 @@ async fn a_session_that_is_cut_ends_in_an_error() {
 }
 
 #[test]
-fn what_is_off_or_not_there_yet_is_told_when_compiled() {
+fn what_is_off_or_does_nothing_is_told_when_compiled() {
     let told = |change: &dyn Fn(&mut Cleanup)| {
         let mut section = section("postgres://u@h/d", &[TEST_USERS]);
         change(&mut section);
@@ -534,6 +534,9 @@ fn what_is_off_or_not_there_yet_is_told_when_compiled() {
         let (_, wrong, text) = told(&|section| postgres(section, change));
         assert!(wrong, "{text}");
     }
-    assert!(told(&|section| section.when.value = When::Every(Duration::from_secs(60))).1);
+    let (on, wrong, text) = told(&|section| section.when.value = When::Every(Duration::from_secs(60)));
+    assert!(on && !wrong && text.contains("nothing is swept while traffic runs"), "{text}");
+    let (on, wrong, text) = told(&|section| section.keep_for.value = Duration::from_secs(60));
+    assert!(on && !wrong && text.contains("keeps nothing"), "{text}");
     assert!(told(&|section| section.when.value = When::Never).0);
 }

@@ -13,7 +13,7 @@ const HINT: &str =
     "write `{ trend: duration }`, `{ trend: $.usage.total_tokens }`, `{ rate: $.cached }` or `{ counter: 1 }`";
 
 /// k6's own metrics and pacecar's: no plan may feed them.
-const TAKEN: [&str; 30] = [
+const TAKEN: [&str; 31] = [
     names::HTTP_REQS,
     names::HTTP_REQ_DURATION,
     names::HTTP_REQ_BLOCKED,
@@ -44,6 +44,7 @@ const TAKEN: [&str; 30] = [
     names::POOL_USED,
     names::POOL_PENDING,
     names::POOL_WAIT,
+    names::HTTP_REQS_SHED,
 ];
 
 pub(super) fn metrics(reader: &mut Reader<'_>, node: &Node) -> Vec<CustomMetric> {
