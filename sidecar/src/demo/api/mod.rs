@@ -178,7 +178,7 @@ async fn resize_pool(
         return Err(ApiError::Invalid("max is more than the API can have"));
     }
     shared.pool.resize(max);
-    // Its connections are there when it says so: whoever measures next does not measure their making.
+    // Its connections are there when it says so: who measures next does not measure their making.
     pool::warm(&shared.pool, max.get()).await;
     Ok(pool_size(State(shared)).await)
 }
