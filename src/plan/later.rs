@@ -8,7 +8,6 @@ use super::document::Plan;
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     sections(plan, diagnostics);
-    guard(plan, diagnostics);
     if let Some(report) = &plan.report {
         diagnostics.not_yet(report.span, "`report`");
     }
@@ -20,12 +19,5 @@ fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
         if let Some(node) = section {
             diagnostics.not_yet(node.span, &format!("the section `{name}`"));
         }
-    }
-}
-
-fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
-    let Some(guard) = &plan.guard else { return };
-    if let Some(budget) = &guard.budget {
-        diagnostics.not_yet(budget.span, "`guard.budget`");
     }
 }
