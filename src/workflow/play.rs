@@ -4,7 +4,7 @@ use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
 use super::program::Program;
 use super::query::Found;
-use super::restraint::Restraint;
+use super::restraint::{Reservations, Restraint};
 use super::step::Step;
 use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
@@ -200,16 +200,24 @@ where
             Ok(request) => request,
             Err(missing) => return self.missing(missing, started),
         };
+        let mut costs = self.restraint.reserve(step).await;
+        // A budget that lets it wait is the guard's doing: it comes due later by as much.
+        let begun = if costs.is_empty() { started } else { Instant::now() };
+        let waited = begun.saturating_duration_since(started);
+        let due = due + waited;
         let pending = match self.write_down(step, hand).await {
             Ok(pending) => pending,
-            Err(unsent) => return unsent,
+            Err(unsent) => {
+                costs.unsent();
+                return unsent;
+            }
         };
         let mut in_flight = InFlight {
             recorder: self.recorder,
             restraint: self.restraint,
             site: step.site,
             due,
-            started,
+            started: begun,
             trace: hand.trace,
             span,
             tenant: self.tenant,
@@ -229,14 +237,16 @@ where
         } else {
             let expected = answer.failure.is_none() && step.expect.expects(answer.status);
             self.count(step, &answer, expected, due, (hand.trace, span));
-            self.look(step, &answer, expected, hand)
+            self.look(step, &answer, expected, hand, &mut costs)
         };
+        costs.answered(&answer);
+        drop(costs);
         if let (Some(pending), Some(undo)) = (pending, &step.undo) {
             let Hand { variables, scratch, .. } = hand;
             pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
         }
         let ended = Instant::now();
-        let held = answer.held();
+        let held = waited + answer.held();
         self.recorder.group(step.site, ended.saturating_duration_since(started + held));
         Played { ended, held, sent: true, failed: failed.0, stop: failed.1 }
     }
@@ -392,7 +402,14 @@ where
     }
 
     /// Keeps, checks and counts what the answer has: the first thing that went wrong, and whether it ends the sequence.
-    fn look(&self, step: &Step, answer: &Answer, expected: bool, hand: &mut Hand) -> (Option<Cause>, bool) {
+    fn look(
+        &self,
+        step: &Step,
+        answer: &Answer,
+        expected: bool,
+        hand: &mut Hand,
+        costs: &mut Reservations<'_>,
+    ) -> (Option<Cause>, bool) {
         let mut failed = match answer.failure {
             Some(kind) => Some(Cause::Failure(kind)),
             None if !expected => Some(Cause::Status(answer.status)),
@@ -429,7 +446,9 @@ where
             }
         }
         for metric in &step.metrics {
-            metric.record(answer, &hand.found, context, step.site, self.recorder);
+            if let Some(figure) = metric.record(answer, &hand.found, context, step.site, self.recorder) {
+                costs.costs(metric.id(), figure);
+            }
         }
         let stop = match step.on_failure {
             Some(OnFailure::Continue) => false,
