@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What the ledger's triggers cost an insert: `benches/ledger.sh DATABASE_URL`, an empty database of its own.
+# What the ledger's triggers cost: `benches/ledger.sh DATABASE_URL`, an empty database of its own.
 #
-# One transaction of one insert, one connection, each variant several times in turn, the median of
-# transactions per second. Without triggers is the measure; a fast disk makes the shares larger.
+# One transaction of one insert, or of one update by key, one connection, each variant several times in
+# turn, the median of transactions per second. Without triggers is the measure; a fast disk makes the
+# shares larger.
 set -euo pipefail
 url=${1:?usage: benches/ledger.sh DATABASE_URL (an empty database)}
 pacecar=${PACECAR:-target/release/pacecar}
@@ -32,14 +33,24 @@ script() { # NAME TABLE RUN
 script none plain ''
 script untagged recorded ''
 script tagged recorded 00000000000000aa
+# Of a table that nothing is recorded of.
+sql "CREATE TABLE still (id int PRIMARY KEY, n int); CREATE TABLE watched (id int PRIMARY KEY, n int);
+     INSERT INTO still SELECT n, 0 FROM generate_series(1, 1000) n; INSERT INTO watched SELECT n, 0 FROM generate_series(1, 1000) n"
+DATABASE_URL=$url "$pacecar" cleanup install "$folder/plan.yaml" >/dev/null
+for table in plain still; do
+    for trigger in inserted updated deleted truncated; do sql "DROP TRIGGER IF EXISTS pacecar_$trigger ON $table"; done
+done
+printf '\\set id random(1, 1000)\nUPDATE still SET n = n + 1 WHERE id = :id;\n' >"$folder/update-none"
+printf '\\set id random(1, 1000)\nUPDATE watched SET n = n + 1 WHERE id = :id;\n' >"$folder/update"
+variants='none untagged tagged update-none update'
 for round in $(seq "$rounds"); do
-    for variant in none untagged tagged; do
+    for variant in $variants; do
         pgbench -n -M prepared -c 1 -T "$seconds" -f "$folder/$variant" "$url" 2>/dev/null |
             awk -v v="$variant" '/^tps/ { print v, $3 }' >>"$folder/figures"
     done
 done
 median() { awk -v v="$1" '$1 == v { print $2 }' "$folder/figures" | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-none=$(median none)
-for variant in none untagged tagged; do
-    awk -v v="$variant" -v t="$(median "$variant")" -v n="$none" 'BEGIN { printf "%-9s %8.0f transactions/s  %+5.1f %% time\n", v, t, 100 * (n / t - 1) }'
+for variant in $variants; do
+    case $variant in update*) none=$(median update-none) ;; *) none=$(median none) ;; esac
+    awk -v v="$variant" -v t="$(median "$variant")" -v n="$none" 'BEGIN { printf "%-12s %8.0f transactions/s  %4.0f us  %+5.1f %% time\n", v, t, 1e6 / t, 100 * (n / t - 1) }'
 done

@@ -41,9 +41,30 @@ unused_dependencies() {
 
 few_crates() {
     local count
-    count=$(cargo tree --locked -p pacecar --no-default-features -e normal --prefix none | sort -u | wc -l)
-    echo "pacecar with default features: $count crates (at most $MOST_CRATES)"
+    # Without pacecar itself, and each crate once.
+    count=$(cargo tree --locked -p pacecar -e normal --prefix none | sed 's/ (\*)$//' | sort -u | grep -vc '^pacecar v')
+    echo "pacecar with default features: $count external crates (at most $MOST_CRATES)"
     [ "$count" -le "$MOST_CRATES" ]
+}
+
+# What an embedding API can ask for, one at a time; `engine` alone is what the tests build least often.
+each_feature_alone() {
+    local feature
+    for feature in limit auth deadpool-postgres runtime engine; do
+        echo "feature $feature alone"
+        cargo clippy --quiet --locked -p pacecar --no-default-features --features "$feature" -- -D warnings
+    done
+}
+
+# With default features an API gains no runtime, no server, no serializer and no TLS.
+light_crates() {
+    local heavy
+    heavy=$(cargo tree --locked -p pacecar --no-default-features -e normal --prefix none |
+        grep -E '^(tokio|hyper|hyper-util|tonic|serde|serde_json|rustls|ring|openssl|native-tls|opentelemetry) v' || true)
+    if [ -n "$heavy" ]; then
+        printf 'default features bring what is heavy:\n%s\n' "$heavy"
+        return 1
+    fi
 }
 
 scripts_parse() {
@@ -55,7 +76,9 @@ stage components
 stage scripts_parse
 stage cargo fmt --all --check
 stage few_crates
+stage light_crates
 stage unused_dependencies
 stage cargo clippy --workspace --all-targets --all-features -- -D warnings
 stage cargo clippy -p pacecar --no-default-features -- -D warnings
+stage each_feature_alone
 RUSTDOCFLAGS='-D warnings' stage cargo doc --workspace --all-features --no-deps

@@ -51,7 +51,7 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Demo(args) => Ok(runtime()?.block_on(commands::demo::execute(args))),
         Command::Canary(_) => Ok(not_yet("canary")),
         Command::Tune(args) => Ok(runtime()?.block_on(commands::tune::execute(args))),
-        Command::Compare(_) => Ok(not_yet("compare")),
+        Command::Compare(args) => Ok(commands::compare::execute(&args)),
         Command::Merge(args) => Ok(commands::merge::execute(&args)),
         Command::Report(args) => Ok(commands::report::execute(&args)),
         Command::Status(args) => Ok(runtime()?.block_on(commands::steer::status(args))),

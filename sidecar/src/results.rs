@@ -18,6 +18,8 @@ pub(crate) struct Wanted {
     pub(crate) result: Option<String>,
     /// `--report`
     pub(crate) report: Option<String>,
+    /// `--junit`
+    pub(crate) junit: Option<String>,
 }
 
 /// Reads a result; where it is none, that is told, naming it.
@@ -63,6 +65,9 @@ impl Wanted {
         if let Some(file) = &self.summary {
             let text = format!("{:#}\n", report::summary(report));
             output::file(Path::new(file), "the summary", text.as_bytes());
+        }
+        if let Some(file) = &self.junit {
+            output::file(Path::new(file), "the test cases", report::junit(report).as_bytes());
         }
         let Some(saved) = saved else { return };
         if let Some(file) = &self.result {

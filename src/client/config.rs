@@ -196,7 +196,7 @@ mod tests {
             environments: Vec::new(),
             hosts: Vec::new(),
             max_rate: max_rate.map(Spanned::nowhere),
-            budget: None,
+            budget: Vec::new(),
             pause_when: Vec::new(),
             stop_file: None,
         };

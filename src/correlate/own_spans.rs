@@ -75,7 +75,9 @@ impl Narrator {
     pub fn take(&mut self, batch: &Batch) {
         for record in &batch.records {
             match record {
-                Record::Request(request) if self.sampling.takes(&request.trace) => self.request(request),
+                Record::Request(request) | Record::Shed(request) if self.sampling.takes(&request.trace) => {
+                    self.request(request)
+                }
                 Record::CutOff(request) if self.sampling.takes(&request.trace) => self.cut_off(request),
                 Record::Iteration(iteration) if self.sampling.takes(&iteration.trace) => self.iteration(iteration),
                 _ => {}

@@ -1,7 +1,7 @@
 //! What outputs are told while a run lives, and the points in it.
 
 use super::tags::{Class, Tagging};
-use crate::measure::{Batch, MetricId, Record, Unfinished};
+use crate::measure::{Batch, MetricId, Record, Unfinished, shed};
 use crate::semconv::{SpanId, TraceId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -101,9 +101,18 @@ impl News {
                 let mut values = Vec::new();
                 let records = batch.records.len();
                 for record in batch.records.iter().take(part.end).skip(skipping) {
-                    let Record::Request(request) = record else { continue };
                     values.clear();
-                    values.extend(request.sample.values());
+                    let request = match record {
+                        Record::Request(request) => {
+                            values.extend(request.sample.values());
+                            request
+                        }
+                        Record::Shed(request) => {
+                            values.extend(shed::VALUES);
+                            request
+                        }
+                        _ => continue,
+                    };
                     tell(Points {
                         class: Class::of_request(request.site, &request.sample, tagging.tenants()),
                         at: request.sample.ended,

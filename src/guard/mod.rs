@@ -7,12 +7,14 @@
 //! [`Breaker`] decides when conditions pause the traffic. Who holds it, and how, is the run's.
 
 mod breaker;
+mod budget;
 mod condition;
 mod hosts;
 mod rate;
 mod window;
 
 pub use breaker::{Breaker, Move};
+pub use budget::{Book, Budget, Granted, Pocket, Report, Term, compile_budgets};
 pub use condition::{Condition, compile_conditions};
 pub use hosts::{HostFilter, HostPattern, HostPatternError};
 pub use window::{Slice, Window};

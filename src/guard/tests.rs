@@ -123,7 +123,7 @@ fn guarded(environments: &[&str], hosts: &[&str], max_rate: Option<(f64, u64)>) 
         environments: environments.iter().map(|name| text(name)).collect(),
         hosts: hosts.iter().map(|name| text(name)).collect(),
         max_rate,
-        budget: None,
+        budget: Vec::new(),
         pause_when: Vec::new(),
         stop_file: None,
     };

@@ -241,6 +241,12 @@ impl LayoutBuilder {
         Some(id)
     }
 
+    /// Whether a metric is one that steps define.
+    #[must_use]
+    pub const fn is_custom(&self, metric: MetricId) -> bool {
+        metric.index() >= BUILT_IN.len()
+    }
+
     /// Asks for the stream: recorders then keep each thing that happens until it is handed over.
     pub fn stream(&mut self) {
         self.parts.streams = true;

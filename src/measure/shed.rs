@@ -9,6 +9,9 @@ use super::recorder::{Recorder, RecorderHandle, RequestSample};
 use super::totals::Totals;
 use tokio::time::Instant;
 
+/// What such a request counts, as points.
+pub const VALUES: [(MetricId, f64); 2] = [(MetricId::HTTP_REQS, 1.0), (MetricId::HTTP_REQS_SHED, 1.0)];
+
 // === impl Recorder ===
 
 impl Recorder {

@@ -23,6 +23,8 @@ use tokio::time::Instant;
 pub enum Record {
     /// A request, or a hop of it, that ended.
     Request(RequestRecord),
+    /// A request that the target turned away to spare real ones.
+    Shed(RequestRecord),
     /// A request that was cut off: it left, and nobody waited for its answer.
     CutOff(CutOffRecord),
     /// An iteration that ended.
@@ -200,6 +202,7 @@ impl Record {
     fn points(&self) -> u64 {
         match self {
             Self::Request(request) => request.sample.points(),
+            Self::Shed(_) => super::shed::VALUES.len() as u64,
             Self::CutOff(_) | Self::Iteration(_) => 0,
         }
     }

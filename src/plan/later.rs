@@ -8,19 +8,11 @@ use super::document::Plan;
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
     sections(plan, diagnostics);
-    guard(plan, diagnostics);
 }
 
 fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
     let later = &plan.later;
     if let Some(node) = &later.slo {
         diagnostics.not_yet(node.span, "the section `slo`");
-    }
-}
-
-fn guard(plan: &Plan, diagnostics: &mut Diagnostics) {
-    let Some(guard) = &plan.guard else { return };
-    if let Some(budget) = &guard.budget {
-        diagnostics.not_yet(budget.span, "`guard.budget`");
     }
 }

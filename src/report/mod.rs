@@ -2,12 +2,15 @@
 
 pub mod chart;
 mod cleanup;
+pub mod compare;
 mod correlation;
 mod explain;
 mod fidelity;
 pub mod format;
 mod html;
 mod judge;
+mod junit;
+mod markdown;
 pub mod result;
 pub mod saved;
 pub mod stats;
@@ -20,9 +23,12 @@ pub mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use compare::{Comparison, compare};
 pub use correlation::{CorrelationReport, ReceiverFigures};
 pub use explain::{figures_sentence, verdict_sentence};
 pub use html::{HtmlError, html};
+pub use junit::junit;
+pub use markdown::markdown;
 pub use result::{
     CheckReport, CleanupReport, Figures, GroupReport, Judged, MetricReport, OutputReport, RunMeta, RunReport, Section,
     TableReport, TrendFigures,

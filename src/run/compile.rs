@@ -142,7 +142,7 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         .and_then(|(trial, tune)| Figures::prepare(tune, trial.warmup, trial.duration, &mut layout));
     let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
     let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
-    let guarding = guarding::compile(&plan, source, sees_pool, &mut layout, diagnostics);
+    let guarding = guarding::compile(&plan, source, cleanup.as_ref(), sees_pool, &mut layout, diagnostics);
     let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
         .map_err(|error| {
             diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));

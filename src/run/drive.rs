@@ -113,6 +113,14 @@ impl Compiled {
         if !self.admit(true, &mut findings).await {
             return findings.complete(None);
         }
+        let keeper = match self.guarding.start(&self, &mut findings).await {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                let problem = chain(&error);
+                findings.add(Exit::Refused, format!("refused to start: guard: what the budget has spent cannot be kept: {problem}\n    hint: it stands in cleanup's database, else beside the plan: make its folder writable"));
+                return findings.complete(None);
+            }
+        };
         let mut watch = self.timelines.as_ref().map(TimelinesPlan::start);
         let (correlation, feed) = match self.correlate(watch.as_ref()).await {
             Ok(correlation) => correlation.unzip(),
@@ -142,8 +150,6 @@ impl Compiled {
             }
         };
         let hold = tenure.as_ref().map(Tenure::hold);
-        self.program.pass(self.control.gate().clone());
-        let keeper = self.guarding.start(&self.control).await;
         self.wait_for_resume(&mut show).await;
         let started = SystemTime::now();
         let mut around = Vec::new();
@@ -189,7 +195,7 @@ impl Compiled {
             self.phase(Phase::Teardown, hold, &mut around, &mut findings).await;
             self.undo_created(&mut findings).await;
         }
-        keeper.end(&self.control, &mut findings);
+        keeper.end(&self.control, &mut findings).await;
         let Load { mut totals, course, duration, used } = load;
         export::tell_unfinished(&exports, &totals, duration);
         for recorder in &mut around {

@@ -4,13 +4,16 @@
 //! holds the traffic for a reason of its own, and it goes on when the last one lets go.
 
 use super::compile::Compiled;
-use super::completed::Findings;
+use super::completed::{Findings, chain};
 use super::reporter::held_by;
 use super::settings::Source;
+use super::state::{State, StateError, StatePlace};
+use super::treasury::{LAST_WORDS, Treasury};
+use crate::cleanup::CleanupPlan;
 use crate::client::BackOff;
-use crate::guard::{Breaker, Condition, Move};
+use crate::guard::{Breaker, Budget, Condition, Move};
 use crate::load::{Control, HeldBy, Stop};
-use crate::measure::{LayoutBuilder, Totals};
+use crate::measure::{LayoutBuilder, Purse, Totals};
 use crate::plan::{Diagnostics, Plan};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -30,6 +33,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct GuardPlan {
     conditions: Vec<Condition>,
     stop_file: Option<PathBuf>,
+    budgets: Vec<Budget>,
+    /// Where what is spent is kept.
+    place: StatePlace,
     patience: Patience,
 }
 
@@ -37,6 +43,15 @@ pub(super) struct GuardPlan {
 #[derive(Debug)]
 pub(super) struct Keeper {
     tasks: JoinSet<()>,
+    kept: Option<Kept>,
+}
+
+/// Budgets, their state, and the task that keeps them.
+#[derive(Debug)]
+struct Kept {
+    treasury: Arc<Treasury>,
+    state: State,
+    task: JoinSet<()>,
 }
 
 /// Asks the conditions once a second, beside the reporter.
@@ -62,6 +77,7 @@ struct Asked {
 pub(super) fn compile(
     plan: &Plan,
     source: &Source,
+    cleanup: Option<&CleanupPlan>,
     sees_pool: bool,
     layout: &mut LayoutBuilder,
     diagnostics: &mut Diagnostics,
@@ -77,6 +93,8 @@ pub(super) fn compile(
     GuardPlan {
         conditions: crate::guard::compile_conditions(texts, layout, diagnostics),
         stop_file: stop_file.map(|file| source.directory.join(file.trim())),
+        budgets: crate::guard::compile_budgets(guard.map_or(&[], |guard| &guard.budget), layout, diagnostics),
+        place: StatePlace::of(cleanup, source, &plan.name),
         patience: Patience::default(),
     }
 }
@@ -90,15 +108,30 @@ impl GuardPlan {
         Arc::new(move |wait| patience.ask(&control, wait))
     }
 
-    /// Begins to watch. When this returns, a kill switch that is on holds the traffic.
-    pub(super) async fn start(&self, control: &Control) -> Keeper {
-        let mut tasks = JoinSet::new();
+    /// Begins to watch. When this returns, a kill switch that is on holds the traffic, and what budgets have spent so
+    /// far is known.
+    pub(super) async fn start(&self, run: &Compiled, findings: &mut Findings) -> Result<Keeper, StateError> {
+        let (control, mut tasks) = (&run.control, JoinSet::new());
+        let mut kept = None;
+        if !self.budgets.is_empty() {
+            let (state, set_aside) = State::open(self.place.clone()).await?;
+            if let Some(set_aside) = set_aside {
+                findings.note(set_aside.to_string());
+            }
+            let treasury = Treasury::open(&self.budgets, run.run, state.clone()).await?;
+            let mut task = JoinSet::new();
+            task.spawn(Arc::clone(&treasury).keep(control.clone()));
+            kept = Some(Kept { treasury, state, task });
+        }
+        let purse = kept.as_ref().map(|kept| Arc::clone(&kept.treasury) as Arc<dyn Purse>);
+        let metrics = self.budgets.iter().map(|budget| budget.metric).collect();
+        run.program.restrain(control.gate().clone(), metrics, purse);
         tasks.spawn(self.patience.clone().serve(control.clone()));
         if let Some(file) = self.stop_file.clone() {
             look(&file, control).await;
             tasks.spawn(watch(file, control.clone()));
         }
-        Keeper { tasks }
+        Ok(Keeper { tasks, kept })
     }
 
     /// What asks the conditions while the load lives.
@@ -124,9 +157,15 @@ impl Compiled {
 // === impl Keeper ===
 
 impl Keeper {
-    /// Ends the watching, and tells what held the traffic for how long.
-    pub(super) fn end(mut self, control: &Control, findings: &mut Findings) {
-        self.tasks.abort_all();
+    /// Ends the watching, and tells what held the traffic for how long. What budgets did not use is given back.
+    pub(super) async fn end(mut self, control: &Control, findings: &mut Findings) {
+        self.tasks.shutdown().await;
+        if let Some(kept) = self.kept.take()
+            && let Err(error) = kept.close().await
+        {
+            let problem = chain(&error);
+            findings.note(format!("the budget could not be closed, what was on lease counts as spent: {problem}"));
+        }
         let now = Instant::now();
         for (by, held) in control.history().into_iter().filter(|(by, _)| *by != HeldBy::Operator) {
             let lasted = held.lasted + held.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
@@ -134,6 +173,21 @@ impl Keeper {
             let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
             findings.note(format!("{} held the traffic {times}, {seconds:.1}s: {}", named(by), held.reason));
         }
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    async fn close(mut self) -> Result<(), StateError> {
+        self.treasury.stop();
+        // A change of the book that is under way is waited for: what it told must not be lost.
+        let ended = tokio::time::timeout(LAST_WORDS, self.task.join_next()).await;
+        if ended.is_err() {
+            return Err(StateError::Thread("it took too long".to_owned()));
+        }
+        self.treasury.close().await?;
+        self.state.close().await
     }
 }
 

@@ -23,10 +23,10 @@ mod reporter;
 pub mod resources;
 mod rows;
 mod settings;
-#[allow(dead_code, reason = "whose figures outlive a restart come next: the budget, the SLOs")]
 mod state;
 mod sweeps;
 mod timelines;
+mod treasury;
 mod tune;
 mod undo;
 

@@ -188,7 +188,7 @@ impl Watch {
         let mut timelines = lock(&self.timelines);
         for record in &batch.records {
             match record {
-                Record::Request(request) => {
+                Record::Request(request) | Record::Shed(request) => {
                     let sample = &request.sample;
                     let began = sample.ended.checked_sub(sample.timings.duration()).unwrap_or(sample.ended);
                     timelines.saw_request(began, sample.ended);

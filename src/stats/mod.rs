@@ -15,6 +15,7 @@ pub mod scalability;
 pub mod spacing;
 pub mod steady;
 pub mod trend;
+pub mod welch;
 
 pub use exponential::{ExponentialFit, exponential};
 pub use paired::Differences;
@@ -24,6 +25,7 @@ pub use scalability::{LoadPoint, Scalability};
 pub use spacing::{Spacing, spacing, spacing_around};
 pub use steady::{Geweke, geweke, mser};
 pub use trend::{Trend, trend};
+pub use welch::welch;
 
 /// Where a figure lies, with a confidence that the function which made it was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]

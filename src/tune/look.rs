@@ -138,23 +138,21 @@ impl<'a> Look<'a> {
         }
         let sure = if closing { SURE } else { VERY_SURE };
         let rivals: Vec<usize> = live.iter().copied().filter(|row| !self.rejected(*row, sure)).collect();
-        for row in rivals.iter().copied() {
-            let unresolved: Vec<usize> =
-                rivals.iter().copied().filter(|other| *other != row && !self.no_worse(row, *other)).collect();
-            if unresolved.is_empty() {
-                return match &self.states[row] {
-                    State::Open { trials, .. } => {
-                        let blocks = trials.saturating_sub(self.evidence.rows[row].measured.len()).max(1);
-                        Choice::Resolve { rows: vec![row], blocks }
-                    }
-                    _ => Choice::Chosen(row),
-                };
-            }
+        // The smallest is asked first, and it alone: if it may be chosen, no other matters.
+        let Some(row) = rivals.first().copied() else { return Choice::Nobody };
+        let unresolved: Vec<usize> =
+            rivals.iter().copied().filter(|other| *other != row && !self.no_worse(row, *other)).collect();
+        if !unresolved.is_empty() {
             let blocks = unresolved.iter().map(|other| self.blocks_to_tell(row, *other)).max().unwrap_or(1);
-            let rows = std::iter::once(row).chain(unresolved).collect();
-            return Choice::Resolve { rows, blocks };
+            return Choice::Resolve { rows: std::iter::once(row).chain(unresolved).collect(), blocks };
         }
-        Choice::Nobody
+        match &self.states[row] {
+            State::Open { trials, .. } => {
+                let blocks = trials.saturating_sub(self.evidence.rows[row].measured.len()).max(1);
+                Choice::Resolve { rows: vec![row], blocks }
+            }
+            _ => Choice::Chosen(row),
+        }
     }
 
     /// How many more blocks tell whether `one` is worse than `other` or no worse, if it goes on like this.

@@ -61,7 +61,12 @@ impl Metric {
         }
     }
 
-    /// Counts what an answer has of it.
+    /// Which.
+    pub(crate) const fn id(&self) -> MetricId {
+        self.id
+    }
+
+    /// Counts what an answer has of it, and answers with the sum; none where there is no figure.
     pub(crate) fn record(
         &self,
         answer: &Answer,
@@ -69,21 +74,23 @@ impl Metric {
         context: Context<'_>,
         site: SiteId,
         recorder: &RecorderHandle,
-    ) {
+    ) -> Option<f64> {
+        let mut sum = None;
+        let mut count = |value: f64| {
+            recorder.custom(site, self.id, value);
+            *sum.get_or_insert(0.0) += value;
+        };
         match &self.source {
-            Source::Duration => recorder.custom(site, self.id, milliseconds(answer.timings.duration())),
-            Source::Fixed(value) => recorder.custom(site, self.id, *value),
+            Source::Duration => count(milliseconds(answer.timings.duration())),
+            Source::Fixed(value) => count(*value),
             Source::Query(at) => {
                 let found = found.get(*at).and_then(Option::as_ref);
-                for value in found.into_iter().flat_map(Found::values).filter_map(figure) {
-                    recorder.custom(site, self.id, value);
-                }
+                found.into_iter().flat_map(Found::values).filter_map(figure).for_each(count);
             }
             Source::Filled(template) => {
-                if let Some(value) = template.value(context).ok().as_ref().and_then(figure) {
-                    recorder.custom(site, self.id, value);
-                }
+                template.value(context).ok().as_ref().and_then(figure).into_iter().for_each(count);
             }
         }
+        sum
     }
 }

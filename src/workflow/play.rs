@@ -4,7 +4,7 @@ use super::answer::{Answer, BoxError, Wanted, ask};
 use super::dataset::mix;
 use super::program::Program;
 use super::query::Found;
-use super::restraint::Restraint;
+use super::restraint::{Reservations, Restraint};
 use super::step::Step;
 use super::undo::{Made, Maker, Pending, Undoing};
 use super::variable::{Context, Missing, Variables, World};
@@ -200,16 +200,24 @@ where
             Ok(request) => request,
             Err(missing) => return self.missing(missing, started),
         };
+        let mut costs = self.restraint.reserve(step).await;
+        // A budget that lets it wait is the guard's doing: it comes due later by as much.
+        let begun = if costs.is_empty() { started } else { Instant::now() };
+        let waited = begun.saturating_duration_since(started);
+        let due = due + waited;
         let pending = match self.write_down(step, hand).await {
             Ok(pending) => pending,
-            Err(unsent) => return unsent,
+            Err(unsent) => {
+                costs.unsent();
+                return unsent;
+            }
         };
         let mut in_flight = InFlight {
             recorder: self.recorder,
             restraint: self.restraint,
             site: step.site,
             due,
-            started,
+            started: begun,
             trace: hand.trace,
             span,
             tenant: self.tenant,
@@ -225,19 +233,20 @@ where
         let answer = ask(self.service, request, wanted, &mut hand.found).await;
         in_flight.landed = true;
         let failed = if answer.is_shed() {
-            self.count_hops(step, &answer, due, (hand.trace, span));
-            self.shed(step, &answer, hand)
+            self.shed(step, &answer, due, span, hand)
         } else {
             let expected = answer.failure.is_none() && step.expect.expects(answer.status);
             self.count(step, &answer, expected, due, (hand.trace, span));
-            self.look(step, &answer, expected, hand)
+            self.look(step, &answer, expected, hand, &mut costs)
         };
+        costs.answered(&answer);
+        drop(costs);
         if let (Some(pending), Some(undo)) = (pending, &step.undo) {
             let Hand { variables, scratch, .. } = hand;
             pending.settle(undo, &answer, Context { variables, world: self.world }, scratch);
         }
         let ended = Instant::now();
-        let held = answer.held();
+        let held = waited + answer.held();
         self.recorder.group(step.site, ended.saturating_duration_since(started + held));
         Played { ended, held, sent: true, failed: failed.0, stop: failed.1 }
     }
@@ -363,8 +372,13 @@ where
 
     /// Counts a request that the target turned away: neither failed nor answered. Nothing of it is checked or kept, and
     /// the sequence ends with it, unless the step says otherwise.
-    fn shed(&self, step: &Step, answer: &Answer, hand: &mut Hand) -> (Option<Cause>, bool) {
-        self.recorder.request_shed(step.site, &self.sample(answer, false, answer.ended));
+    fn shed(&self, step: &Step, answer: &Answer, due: Instant, span: SpanId, hand: &mut Hand) -> (Option<Cause>, bool) {
+        let (site, trace) = (step.site, hand.trace);
+        let (due, hop) = self.count_hops(step, answer, due, (trace, span));
+        let sample = self.sample(answer, false, due);
+        self.recorder.request_shed(site, &sample);
+        self.recorder
+            .tell(|| Record::Shed(RequestRecord { site, trace, span, hop, last: true, sample, server_timing: None }));
         for capture in &step.captures {
             if let Some(slot) = hand.variables.slots.get_mut(capture.slot) {
                 *slot = None;
@@ -388,7 +402,14 @@ where
     }
 
     /// Keeps, checks and counts what the answer has: the first thing that went wrong, and whether it ends the sequence.
-    fn look(&self, step: &Step, answer: &Answer, expected: bool, hand: &mut Hand) -> (Option<Cause>, bool) {
+    fn look(
+        &self,
+        step: &Step,
+        answer: &Answer,
+        expected: bool,
+        hand: &mut Hand,
+        costs: &mut Reservations<'_>,
+    ) -> (Option<Cause>, bool) {
         let mut failed = match answer.failure {
             Some(kind) => Some(Cause::Failure(kind)),
             None if !expected => Some(Cause::Status(answer.status)),
@@ -425,7 +446,9 @@ where
             }
         }
         for metric in &step.metrics {
-            metric.record(answer, &hand.found, context, step.site, self.recorder);
+            if let Some(figure) = metric.record(answer, &hand.found, context, step.site, self.recorder) {
+                costs.costs(metric.id(), figure);
+            }
         }
         let stop = match step.on_failure {
             Some(OnFailure::Continue) => false,

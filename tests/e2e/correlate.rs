@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::api::{self, Own};
 use crate::support::json::{at, count, number, text};
-use crate::support::{Ended, Pacecar, PlanFile};
+use crate::support::{Ended, Mode, Pacecar, PlanFile, Server};
 
 /// One step over and over; the token is setup's, so that nothing but the step makes load.
 fn plan(step: &str, vus: u32, iterations: u32) -> PlanFile {
@@ -169,12 +169,27 @@ fn sending_on_to_oneself_is_refused() {
 }
 
 #[test]
+fn without_spans_the_layers_server_timing_explains() {
+    // The sample API exports nowhere here; its layers answer `Server-Timing`, with the wait of its pool in it.
+    let api = api::own(&[("PG_POOL_MAX", "1"), ("PG_QUERY_MS", "20"), ("PG_POOL_CONNECTION_TIMEOUT_MS", "60000")]);
+    let source = std::fs::read_to_string(plan(PROFILE, 4, 40).path()).expect("the plan");
+    let plan = PlanFile::new(source.replace("linger: 10s", "linger: 1s"));
+    let ended = Pacecar::run(&plan.path()).set("API_URL", &api.url).set("LISTEN", free()).end().expect_code(0);
+    let summary = ended.summary();
+    assert_eq!(count(&summary, &["pacecar", "attribution", "joined"]), 41);
+    // Four at one connection: each waits for the three before it, three times as long as its query takes.
+    let parts = at(band(&summary, "profile", "p50"), &["parts_ms"]).clone();
+    let (total, waited) = (number(band(&summary, "profile", "p50"), &["total_ms"]), number(&parts, &["pool_wait"]));
+    assert!(waited > 0.5 * total, "{parts}");
+}
+
+#[test]
 fn where_nothing_comes_the_run_says_so() {
-    // An API that exports nowhere.
-    let (_turn, api) = api::alone();
+    // An API that exports nowhere, and says nothing of itself in its answers either.
+    let server = Server::start(Mode::Api);
     let source = std::fs::read_to_string(plan(PROFILE, 1, 3).path()).expect("the plan");
     let plan = PlanFile::new(source.replace("linger: 10s", "linger: 1s"));
-    let run = Pacecar::run(&plan.path()).set("API_URL", &api.url).set("LISTEN", free());
+    let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).set("LISTEN", free());
     let ended = run.end().expect_code(0);
     let summary = ended.summary();
     assert_eq!(count(&summary, &["pacecar", "attribution", "joined"]), 0);

@@ -14,6 +14,7 @@
 
 mod accounts;
 mod arrivals;
+mod budget;
 mod clocks;
 mod commands;
 mod control;

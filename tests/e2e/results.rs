@@ -273,3 +273,47 @@ scenarios: { main: { executor: shared-iterations, vus: 1, iterations: 2 } }
     assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"), "{page}");
     assert!(!page.contains("<img") && !page.contains("<script"), "{page}");
 }
+
+#[test]
+fn compare_names_each_metric_with_its_difference_and_exits_with_99_on_a_regression() {
+    let (well, badly, shelf) = (Server::start(Mode::Api), Server::start(Mode::Later(500, 3)), Shelf::new());
+    run(&three_steps(), &well, &shelf.path("base.json")).end();
+    run(&three_steps(), &badly, &shelf.path("new.json")).end();
+    let [base, new] = ["base.json", "new.json"].map(|name| shelf.path(name));
+    // A higher failure rate is a regression, a lower one none, the same result neither.
+    let ended = pacecar("compare", [&base, &new]).end().expect_code(99);
+    for metric in ["http_req_duration", "http_req_failed", "http_reqs", "iterations", "http_req_waiting", "vus"] {
+        let line = ended.stdout.lines().find(|line| line.split_whitespace().any(|word| word == metric));
+        // A gauge is sampled once a second, and a run may be shorter.
+        assert!(metric == "vus" || line.is_some_and(|line| line.contains('%')), "{metric}: {ended}");
+    }
+    assert!(
+        ended.stdout.contains("regression: http_req_failed rate") || ended.stdout.contains("regressions: "),
+        "{ended}"
+    );
+    assert!(ended.stderr.is_empty() && ended.stdout.contains("only the base has cost_per_request"), "{ended}");
+    pacecar("compare", [&new, &base]).end().expect_code(0);
+    pacecar("compare", [&base, &base]).end().expect_code(0);
+    let marked = pacecar("compare", [&base, &new]).arg("--markdown").end().expect_code(99);
+    assert!(
+        marked.stdout.starts_with("### ❌ pacecar: ") && marked.stdout.contains("| `http_req_failed rate` |"),
+        "{marked}"
+    );
+    let json = pacecar("compare", [&base, &new]).args(["--format", "json"]).end().expect_code(99);
+    assert_eq!(serde_json::from_str::<Value>(&json.stdout).unwrap()["regression"], true);
+    // Several of each.
+    let several = pacecar("compare", [&new]).arg("--base").arg(&base).arg("--base").arg(&base).end().expect_code(99);
+    assert!(several.stdout.matches("  base  ").count() == 2, "{several}");
+    refused(pacecar("compare", [&base]).end(), "BASE NEW");
+    refused(pacecar("compare", [&base, &new]).args(["--threshold", "much"]).end(), "--threshold");
+    std::fs::write(shelf.path("cut.json"), &std::fs::read(&base).unwrap()[..500]).unwrap();
+    refused(pacecar("compare", [&base, &shelf.path("cut.json")]).end(), "cut.json");
+}
+
+#[test]
+fn a_report_may_be_a_comment_on_a_pull_request() {
+    let (server, shelf) = (Server::start(Mode::Status(500)), Shelf::new());
+    run(&three_steps(), &server, &shelf.path("r.json")).end();
+    let ended = pacecar("report", [shelf.path("r.json")]).arg("--markdown").end().expect_code(0);
+    assert!(ended.stdout.starts_with("### ") && ended.stdout.contains("| `http_req_failed: rate==0` |"), "{ended}");
+}

@@ -6,7 +6,7 @@ mod run;
 mod tune;
 
 pub(crate) use common::{EnvArgs, LogArgs, LogFormat};
-pub(crate) use results::{MergeArgs, ReportArgs};
+pub(crate) use results::{CompareArgs, Format, MergeArgs, ReportArgs};
 pub(crate) use run::{RunArgs, assignments};
 pub(crate) use tune::TuneArgs;
 
@@ -126,8 +126,9 @@ pub(crate) enum Command {
     /// An experiment over knobs: trials, verdict, recommendation
     #[command(after_help = TUNE_HELP)]
     Tune(TuneArgs),
-    /// Two or more results side by side, with confidence (not yet)
-    Compare(LaterArgs),
+    /// Two or more results side by side, with confidence; exits with 99 on a regression
+    #[command(after_help = results::COMPARE_HELP)]
+    Compare(CompareArgs),
     /// The results of several workers as one run: thresholds are judged on the whole
     #[command(after_help = results::MERGE_HELP)]
     Merge(MergeArgs),

@@ -112,6 +112,9 @@ pub(crate) struct RunArgs {
     /// Write a report: one HTML file that opens offline
     #[arg(long, value_name = "FILE.html", hide_env = true, env = "PACECAR_REPORT", help_heading = "Output")]
     pub(crate) report: Option<String>,
+    /// Write JUnit XML: thresholds and judges as test cases
+    #[arg(long, value_name = "FILE.xml", hide_env = true, env = "PACECAR_JUNIT", help_heading = "Output")]
+    pub(crate) junit: Option<String>,
     /// No progress
     #[arg(short, long, hide_env = true, env = "PACECAR_QUIET", value_parser = FalseyValueParser::new(), help_heading = "Output")]
     pub(crate) quiet: bool,

@@ -5,13 +5,14 @@ use super::demo_tune;
 use super::run::{Left, watch};
 use crate::cli::DemoArgs;
 use crate::demo::{Demo, DemoSettings, RealDigest};
+use crate::output;
+use crate::results::{self, Wanted};
 use crate::signals::StopSignals;
-use crate::{logging, output};
 use pacecar::plan::{Span, Spanned, Stage, Variables};
-use pacecar::report::{self, Exit, Figures, RunReport, Style, Verdict};
+use pacecar::report::{self, Exit, Figures, RunReport, Verdict};
 use pacecar::run::{self, Completed, Overrides, Settings, Source};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The plan that the demo plays: the ready one, shortened by flags anybody can give.
@@ -21,8 +22,8 @@ const PROMPTS: &str = include_str!("../../../config/prompts.json");
 const VUS: u32 = 20;
 const RAMP: Duration = Duration::from_secs(3);
 const HOLD: Duration = Duration::from_secs(9);
-/// What the demo leaves behind: the figures of its run.
-const REPORT: &str = "pacecar-demo.json";
+/// What the demo leaves behind: the report of its run.
+const REPORT: &str = "pacecar-demo.html";
 
 pub(crate) async fn execute(args: DemoArgs) -> Exit {
     let mut signals = match StopSignals::install() {
@@ -124,9 +125,8 @@ async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut 
         Err(error) => return failed("the test rows cannot be counted", &error),
     };
     if let Some(finished) = &completed.report {
-        let style = if logging::colour(&std::io::stdout()) { Style::Coloured } else { Style::Plain };
-        output::result(&report::text(finished, style));
-        output::file(Path::new(REPORT), "the report", format!("{:#}\n", report::summary(finished)).as_bytes());
+        results::print(finished);
+        wanted().write(finished, completed.saved.as_deref());
         output::result(&closing(finished, left, &before, &after));
     }
     for problem in &completed.problems {
@@ -153,6 +153,7 @@ async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit
     // Nothing else: the demo must not depend on what happens to be in the environment.
     let variables = Variables::new(given.map(|(key, value)| (key.to_owned(), value.to_owned())), []);
     let mut settings = Settings::new(super::new_run_id(), variables);
+    settings.keep = true;
     // The sample API asks for a proof where it is set.
     settings.client.secret = std::env::var(pacecar::semconv::SECRET).ok();
     let stage = |duration| Stage { duration, target: Spanned::new(f64::from(VUS), Span::NONE) };
@@ -172,6 +173,11 @@ async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit
 fn plan(listen: Option<SocketAddr>) -> String {
     let traces = |address| format!("\ncorrelate: {{ traces: {{ listen: \"{address}\", linger: 2s }} }}\n");
     format!("{PLAN}{}", listen.map_or_else(String::new, traces))
+}
+
+/// The files that the demo's run leaves.
+fn wanted() -> Wanted {
+    Wanted { report: Some(REPORT.to_owned()), ..Wanted::default() }
 }
 
 fn opening(demo: &Demo, own: bool) -> String {

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod cleanup;
+pub(crate) mod compare;
 pub(crate) mod demo;
 mod demo_tune;
 mod job;

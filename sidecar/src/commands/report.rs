@@ -1,14 +1,18 @@
 //! `pacecar report`: a result, rendered again.
 
 use crate::cli::ReportArgs;
-use crate::results;
-use pacecar::report::Exit;
+use crate::{output, results};
+use pacecar::report::{self, Exit};
 
 pub(crate) fn execute(args: &ReportArgs) -> Exit {
     let opened = results::read(&args.result).and_then(|run| results::open(&args.result, run));
     match opened {
         Ok(opened) => {
-            results::print(&opened.report);
+            if args.markdown {
+                output::result(&report::markdown(&opened.report));
+            } else {
+                results::print(&opened.report);
+            }
             args.write.wanted().write(&opened.report, Some(&opened.saved));
             Exit::Passed
         }

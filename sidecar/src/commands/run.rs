@@ -146,6 +146,7 @@ fn wanted(args: &RunArgs) -> Wanted {
         summary: results::path(args.summary_export.as_ref()),
         result: named(args.result.as_ref()),
         report: named(args.report.as_ref()),
+        junit: named(args.junit.as_ref()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::semconv::RunId;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The most bytes of one journal that are read.
@@ -84,8 +85,14 @@ fn open(path: &Path, run: RunId) -> io::Result<Option<Leftover>> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    // Between the two whoever had it may have settled it all.
-    if !path.exists() {
+    // Between the two whoever had it may have settled it all, or written it anew, and then lives.
+    let named = match std::fs::metadata(path) {
+        Ok(named) => named,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let held = file.metadata()?;
+    if (named.dev(), named.ino()) != (held.dev(), held.ino()) {
         return Ok(None);
     }
     let mut bytes = Vec::new();

@@ -216,7 +216,7 @@ impl Histogram {
     }
 
     /// What each bucket stands for and its count, in rising order.
-    fn values(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         let scale = self.negative_scale();
         let negative = self.negative().rev().map(move |(i, n)| (-middle(i, scale), n));
         let zero = (self.zero > 0).then_some((0.0, self.zero));

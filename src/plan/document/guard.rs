@@ -1,7 +1,6 @@
 //! `guard:`: what refuses to start, and what makes a running pacecar yield.
 
 use super::Text;
-use crate::plan::node::Node;
 use crate::plan::span::{Span, Spanned};
 use std::time::Duration;
 
@@ -16,12 +15,25 @@ pub struct Guard {
     pub hosts: Vec<Text>,
     /// The most requests in a time.
     pub max_rate: Option<Spanned<Rate>>,
-    /// `budget:` as it stands; refused until the canary.
-    pub budget: Option<Node>,
+    /// What any window may sum up to, by metric.
+    pub budget: Vec<BudgetLimit>,
     /// The conditions under which traffic pauses, as they stand.
     pub pause_when: Vec<Text>,
     /// No traffic while this file exists; none where empty.
     pub stop_file: Option<Text>,
+}
+
+/// What any window of a length may sum up to.
+#[derive(Clone, Debug)]
+pub struct BudgetLimit {
+    /// The custom metric that is summed up.
+    pub metric: Text,
+    /// The most in any window.
+    pub sum: Spanned<f64>,
+    /// The window's length.
+    pub per: Spanned<Duration>,
+    /// What is reserved before each request.
+    pub each: Option<Spanned<f64>>,
 }
 
 /// A number of events in a time. Written `100/s`, `5/10s`.

@@ -1,6 +1,6 @@
 //! `guard:`.
 
-use crate::plan::document::{Guard, Text};
+use crate::plan::document::{BudgetLimit, Guard, Text};
 use crate::plan::node::Node;
 use crate::plan::reader::Reader;
 use crate::plan::span::Span;
@@ -16,32 +16,30 @@ pub(super) fn guard(reader: &mut Reader<'_>, node: &Node, span: Span) -> Guard {
     hosts.retain(|host| proper_host(reader, host));
     let max_rate = section
         .read(reader, "max_rate", |reader, node, key| reader.quantity(node, key, "a rate", RATE_HINT, units::rate));
-    let budget = section.get("budget");
-    if let Some(budget) = budget {
-        read_budget(reader, budget);
-    }
+    let budget = section.get("budget").map(|node| read_budget(reader, node)).unwrap_or_default();
     let pause_when = section.get("pause_when").map(|node| reader.texts(node, "pause_when")).unwrap_or_default();
     let stop_file = section.some_text(reader, "stop_file");
     section.close(reader);
-    Guard { span, environments, hosts, max_rate, budget: budget.cloned(), pause_when, stop_file }
+    Guard { span, environments, hosts, max_rate, budget, pause_when, stop_file }
 }
 
 /// `budget:`: by metric, what any window of a length may sum up to.
-fn read_budget(reader: &mut Reader<'_>, node: &Node) {
+fn read_budget(reader: &mut Reader<'_>, node: &Node) -> Vec<BudgetLimit> {
     let amount = |reader: &mut Reader<'_>, node: &Node, key: &'static str| {
         reader.number(node, key, "a number above 0", |n| n > 0.0)
     };
-    for (_, limit) in reader.entries(node, "budget") {
+    let mut limits = Vec::new();
+    for (metric, limit) in reader.entries(node, "budget") {
         let mut section = reader.section(limit, "guard.budget");
-        if let Some(sum) = section.require(reader, "sum") {
-            amount(reader, sum, "sum");
-        }
-        if let Some(per) = section.require(reader, "per") {
-            reader.positive_duration(per, "per");
-        }
-        section.read(reader, "each", amount);
+        let sum = section.require(reader, "sum").and_then(|sum| amount(reader, sum, "sum"));
+        let per = section.require(reader, "per").and_then(|per| reader.positive_duration(per, "per"));
+        let each = section.read(reader, "each", amount);
         section.close(reader);
+        if let (Some(sum), Some(per)) = (sum, per) {
+            limits.push(BudgetLimit { metric: metric.clone(), sum, per, each });
+        }
     }
+    limits
 }
 
 /// Whether this is a host name or an address, `*.` at its front at most.

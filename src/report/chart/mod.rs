@@ -19,6 +19,7 @@ pub use panels::{Bound, Mark, Panel, Panels, Shade};
 pub use scale::Kind;
 pub use spark::spark;
 pub use stack::{Row, Segment, Stack};
+pub(super) use svg::escaped;
 pub use unit::Unit;
 
 /// What the classes of all charts look like: to be put into the page's `<style>`.

@@ -132,7 +132,7 @@ pub(super) fn number(value: f64) -> String {
 }
 
 /// Text that is no markup, and no control character that XML forbids.
-pub(super) fn escaped(text: &str) -> String {
+pub(in crate::report) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

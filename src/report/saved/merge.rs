@@ -11,6 +11,8 @@ use crate::report::correlation::CorrelationReport;
 use crate::report::result::{CleanupReport, Judged, RunMeta, RunReport, TableReport};
 use crate::report::summary::summary;
 use crate::report::verdict::{Exit, Verdict};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// Merges results, each with how messages call it. Answers with what a person should be told, too.
@@ -54,9 +56,14 @@ pub fn merge(mut results: Vec<(String, SavedRun)>) -> Result<(SavedRun, Vec<Stri
     let mut report =
         RunReport::collect(meta, &totals, &questions.thresholds, &first.trend_stats(), judged, cleanup(&runs));
     report.correlation = correlation(&runs);
+    let mut outputs: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for (name, (written, lost)) in runs.iter().flat_map(|run| &run.outputs) {
+        let sum = outputs.entry(name.clone()).or_default();
+        *sum = (sum.0 + written, sum.1 + lost);
+    }
     let mut course = Course::default();
     runs.iter().for_each(|run| course.merge(&run.course));
-    let merged = SavedRun {
+    let mut merged = SavedRun {
         format: first.format.clone(),
         version: super::VERSION,
         pacecar: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,11 +82,14 @@ pub fn merge(mut results: Vec<(String, SavedRun)>) -> Result<(SavedRun, Vec<Stri
         fidelity: report.fidelity.clone(),
         correlation: report.correlation.clone(),
         cleanup: report.cleanup.clone(),
+        outputs,
         trend_stats: first.trend_stats.clone(),
-        summary: summary(&report),
+        summary: Value::Null,
         totals: totals.save(),
         course,
     };
+    report.outputs = merged.outputs();
+    merged.summary = summary(&report);
     Ok((merged, warnings))
 }
 

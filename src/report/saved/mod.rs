@@ -20,7 +20,7 @@ pub use read::{ResultError, read};
 pub(crate) use thresholds::SavedThreshold;
 
 use super::correlation::CorrelationReport;
-use super::result::{CleanupReport, RunReport};
+use super::result::{CleanupReport, OutputReport, RunReport};
 use super::summary::summary;
 use super::verdict::{Exit, Verdict};
 use crate::judge::{Fidelity, JudgeReport, SavedJudges};
@@ -29,10 +29,13 @@ use crate::measure::{Course, SavedTotals};
 use crate::semconv::RunId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// The version that is written. One is added where an older reader would misread what is written.
 pub const VERSION: u32 = 1;
+/// The outputs that there are.
+const OUTPUTS: [&str; 4] = ["json", "influxdb", "prometheus-rw", "otlp"];
 /// What tells a result from any other JSON.
 pub(crate) const FORMAT: &str = "pacecar-result";
 
@@ -67,6 +70,9 @@ pub struct SavedRun {
     /// What cleanup did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cleanup: Option<CleanupReport>,
+    /// What became of the points of each output: written and lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    outputs: BTreeMap<String, (u64, u64)>,
     /// `--summary-trend-stats` of the run.
     #[serde(default)]
     pub(crate) trend_stats: String,
@@ -176,6 +182,7 @@ impl SavedRun {
             fidelity: report.fidelity.clone(),
             correlation: report.correlation.clone(),
             cleanup: report.cleanup.clone(),
+            outputs: report.outputs.iter().map(|it| (it.name.to_owned(), (it.written, it.lost))).collect(),
             trend_stats: kept.trend_stats,
             summary: summary(report),
             totals: kept.totals,
@@ -190,6 +197,16 @@ impl SavedRun {
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
+    }
+
+    /// What became of the points of each output.
+    fn outputs(&self) -> Vec<OutputReport> {
+        // One that this version does not know is not told.
+        let known = |name: &String| OUTPUTS.into_iter().find(|known| known == name);
+        let of = |(name, (written, lost)): (&String, &(u64, u64))| {
+            Some(OutputReport { name: known(name)?, written: *written, lost: *lost })
+        };
+        self.outputs.iter().filter_map(of).collect()
     }
 
     /// How the run ended.

@@ -109,6 +109,7 @@ impl SavedRun {
         let stats = self.trend_stats();
         let mut report = RunReport::collect(meta, &totals, &questions.thresholds, &stats, judged, self.cleanup.clone());
         report.correlation.clone_from(&self.correlation);
+        report.outputs = self.outputs();
         Ok(Opened { saved: self, report, totals, shown: questions.shown })
     }
 

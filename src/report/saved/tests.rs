@@ -57,6 +57,14 @@ pub(in crate::report) fn result(wish: &Wish) -> SavedRun {
     let (layout, start) = (layout.build(), Instant::now());
     let handle = RecorderHandle::new(Recorder::new(layout.clone(), start));
     let count = wish.takes.len();
+    let mut totals = Totals::new(layout.clone(), start);
+    let mut course = Course::new(&layout);
+    let mut second = 1;
+    let mut hand_over = |course: &mut Course, second: u64| {
+        let delta = handle.swap(Recorder::new(layout.clone(), start));
+        course.take(&layout, &delta, Duration::from_secs(second));
+        totals.merge(&delta);
+    };
     for (at, took) in wish.takes.iter().enumerate() {
         let ended = start + Duration::from_secs(10).mul_f64((at + 1) as f64 / count as f64);
         let failed = at < wish.failed;
@@ -72,13 +80,13 @@ pub(in crate::report) fn result(wish: &Wish) -> SavedRun {
             tenant: 0,
         };
         handle.request(SiteId(0), &sample);
+        if ended >= start + Duration::from_secs(second) {
+            hand_over(&mut course, second);
+            second += 1;
+        }
     }
     handle.vus(scenario, 2, 3);
-    let mut totals = Totals::new(layout.clone(), start);
-    let delta = handle.swap(Recorder::new(layout.clone(), start));
-    let mut course = Course::new(&layout);
-    course.take(&layout, &delta, Duration::from_secs(5));
-    totals.merge(&delta);
+    hand_over(&mut course, 10);
     totals.sample_vus();
     let end = Duration::from_secs(10);
     let fidelity = if wish.valid {

@@ -57,7 +57,8 @@ impl StateFile {
         Self(with_suffix(plan, ".state"))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    #[cfg(test)]
+    fn path(&self) -> &Path {
         &self.0
     }
 

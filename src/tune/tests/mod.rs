@@ -56,7 +56,7 @@ fn a_value_that_fails_is_tried_twice_and_not_the_end() {
     let (outcome, trials) = api.run(&terms(&SIZES, Some(32.0), 4));
     assert_eq!(outcome.recommendation, Some(pool(8.0)));
     assert_eq!(trials.iter().filter(|trial| trial.order.setting == pool(16.0)).count(), 2);
-    assert!(outcome.reasons.contains(&"POOL=16: was not ready within 20s".to_owned()), "{:?}", outcome.reasons);
+    assert!(outcome.reasons.contains(&"POOL=16: was not ready within 20s: 503".to_owned()), "{:?}", outcome.reasons);
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl Simulated {
             ..Measured::default()
         };
         let result = if self.broken.contains(&size) {
-            Err(crate::tune::Failure::NotReady { within: Duration::from_secs(20), last: String::new() })
+            Err(crate::tune::Failure::NotReady { within: Duration::from_secs(20), last: "503".into() })
         } else {
             Ok(measured)
         };

@@ -75,6 +75,17 @@ async fn hops_follow_each_other_under_one_span() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_shed_is_told_as_that() {
+    let stage = told("workflow: [ { name: a, request: GET /a }, { name: b, request: GET /b } ]");
+    let target =
+        Target::new(|_| Reply { headers: vec![("pacecar-shed", "pool".into())], ..Reply::status(503).after(ms(3)) });
+    stage.play(&target, 1).await;
+    let records = records(&stage);
+    let [Record::Shed(request), Record::Iteration(_)] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((request.span, request.sample.status), (target.seen.borrow()[0].context.span, 503));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_cut_off_is_told_as_that() {
     let stage = told("workflow: [ { name: a, request: GET /a } ]");
     let target = Target::new(|_| Reply::status(200).after(ms(60_000)));
