@@ -147,7 +147,7 @@ fn check_warns_of_what_the_guide_warns_of() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["run", "check", "schema", "cleanup", "demo", "status", "pause", "resume", "scale", "stop"] {
+    for command in ["run", "check", "schema", "cleanup", "demo", "tune", "status", "pause", "resume", "scale", "stop"] {
         let ended = Pacecar::new([command, "--help"]).end().expect_code(0);
         assert!(ended.stdout.contains("Usage"), "{ended}");
         assert!(ended.stdout.contains("\nExample"), "help shows how a command is called: {ended}");

@@ -46,6 +46,7 @@ mod tenants;
 mod terminal;
 mod timelines;
 mod tune;
+mod tune_kubernetes;
 mod undo;
 mod wire;
 mod yields;

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod arrivals;
 pub(crate) mod cable;
+pub(crate) mod cluster;
 pub(crate) mod guardian;
 pub(crate) mod hostile;
 pub(crate) mod http;

@@ -15,7 +15,7 @@ use crate::tune::Setting;
 use api::{Api, ApiError};
 use deployment::{Rollout, container_env, patch};
 use http::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -91,7 +91,7 @@ impl Deployment {
         }
     }
 
-    /// Asks whether it can be tuned at all: it is there, it has the container, and it is not our own.
+    /// Asks whether it can be tuned at all: it is there, it has the container, it is not our own, and it may be patched.
     ///
     /// # Errors
     /// Where it cannot.
@@ -111,6 +111,9 @@ impl Deployment {
                 self.references.insert(knob.to_owned(), reference.clone());
             }
         }
+        // Whether it may be patched, without patching it.
+        let path = format!("{}?fieldManager=pacecar&dryRun=All", self.path());
+        self.api.ask(Method::PATCH, &path, Some(&json!({ "spec": {} }))).await?;
         Ok(())
     }
 
