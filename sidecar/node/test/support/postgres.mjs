@@ -28,7 +28,9 @@ export async function startPostgres() {
     shared_buffers: '16MB', dynamic_shared_memory_type: 'mmap' };
   const server = [join(programs, 'postgres'), '-D', data];
   for (const [name, value] of Object.entries(settings)) server.push('-c', `${name}=${value}`);
-  const script = '"$@" </dev/null >"$0/log" 2>&1 & server=$!; read -r _; kill -INT $server; wait $server; rm -rf "$0"/*';
+  // First it waits for connections to close, then it no longer does.
+  const script = `"$@" </dev/null >"$0/log" 2>&1 & server=$!
+    read -r _; kill -TERM $server; (sleep 3; kill -INT $server) 2>/dev/null & wait $server; rm -rf "$0"/*`;
   const holder = spawn('sh', ['-c', script, directory, ...server], {
     ...options,
     detached: true,
