@@ -16,6 +16,7 @@ use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::{Reporter, held_by};
+use super::slo::SloKeeper;
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
@@ -168,8 +169,9 @@ impl Compiled {
         if let (true, Some(tenure), Some(plan)) = (loaded, &mut tenure, &self.cleanup) {
             tenure.sweep_while_traffic_runs(plan, self.name());
         }
+        let mut slos = self.keep_slos(&keeper, &mut findings).await;
         let load = if loaded {
-            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), &mut findings).await
+            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), slos.as_mut(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -198,6 +200,9 @@ impl Compiled {
         keeper.end(&self.control, &mut findings).await;
         let Load { mut totals, course, duration, used } = load;
         export::tell_unfinished(&exports, &totals, duration);
+        if let Some(slos) = slos {
+            slos.finish(&totals, &exports, &mut findings).await;
+        }
         for recorder in &mut around {
             totals.merge(recorder);
             tell(&exports, feed.as_ref(), recorder).await;
@@ -225,12 +230,7 @@ impl Compiled {
         let failed = self.thresholds.judge(&totals, duration).into_iter().filter(ThresholdResult::failed);
         let failed: Vec<_> = failed.map(|threshold| (threshold.metric, threshold.expression)).collect();
         let verdict = Verdict::of(fidelity.valid, !failed.is_empty() || judge.failed());
-        findings.exit(verdict.exit());
-        match self.stop.reason() {
-            Some(StopReason::Signal) => findings.exit(Exit::Signal),
-            Some(StopReason::Control) => findings.exit(Exit::Stopped),
-            _ => {}
-        }
+        self.decide(verdict, &mut findings);
         let paused = duration.saturating_sub(totals.unpaused(duration));
         let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration, paused };
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
@@ -295,9 +295,13 @@ impl Compiled {
         exports: &Exports,
         feed: Option<&Feed>,
         watch: Option<&Watch>,
+        mut slos: Option<&mut SloKeeper>,
         findings: &mut Findings,
     ) -> Load {
         let (start, meter) = (Instant::now(), Meter::start());
+        if let Some(slos) = &mut slos {
+            slos.begin(start);
+        }
         if let Some(watch) = watch {
             watch.begin(start);
         }
@@ -329,6 +333,7 @@ impl Compiled {
                 feed,
                 watch,
                 exports,
+                slos,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {

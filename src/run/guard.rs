@@ -134,6 +134,11 @@ impl GuardPlan {
         Ok(Keeper { tasks, kept })
     }
 
+    /// Where what outlives a restart stands.
+    pub(super) const fn place(&self) -> &StatePlace {
+        &self.place
+    }
+
     /// What asks the conditions while the load lives.
     pub(super) fn conditions(&self, control: &Control) -> Conditions {
         Conditions { breaker: Breaker::new(self.conditions.clone()), control: control.clone(), probing: false }
@@ -157,6 +162,11 @@ impl Compiled {
 // === impl Keeper ===
 
 impl Keeper {
+    /// What outlives a restart, where budgets have opened it.
+    pub(super) fn state(&self) -> Option<State> {
+        self.kept.as_ref().map(|kept| kept.state.clone())
+    }
+
     /// Ends the watching, and tells what held the traffic for how long. What budgets did not use is given back.
     pub(super) async fn end(mut self, control: &Control, findings: &mut Findings) {
         self.tasks.shutdown().await;

@@ -15,6 +15,7 @@
 mod accounts;
 mod arrivals;
 mod budget;
+mod canary;
 mod clocks;
 mod commands;
 mod control;

@@ -85,6 +85,11 @@ impl Pacecar {
         this
     }
 
+    /// `pacecar canary PLAN`
+    pub(crate) fn canary(plan: &impl Plan) -> Self {
+        Self { plan: plan.folder(), ..Self::new([OsStr::new("canary"), plan.path().as_os_str()]) }
+    }
+
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
