@@ -191,6 +191,8 @@ impl Compiled {
         let may_send = !sends || self.lets("neither teardown nor undo was sent", &mut findings).await;
         if may_send {
             self.undo_created(&mut findings).await;
+        } else {
+            self.program.leave_undone("it is left to the next start, because traffic is held");
         }
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         if begun && may_send {

@@ -197,3 +197,64 @@ fn a_target_that_asks_to_be_left_alone_is_left_alone() {
         assert_eq!((server.requests().len(), paused_ms(&ended)), (6, 0.0), "{status} {after}: {ended}");
     }
 }
+
+/// Something around the load, and something to undo.
+fn around() -> PlanFile {
+    PlanFile::new(
+        "\
+name: around
+base_url: ${API_URL}
+setup:
+  - { name: first, request: POST /first, think: 300ms }
+  - { name: second, request: POST /second }
+teardown: [{ name: unmake, request: DELETE /teardown }]
+workflow: [{ name: home, request: POST /things, think: 20ms, undo: 'DELETE /things/{{ iteration }}' }]
+scenarios: { main: { executor: constant-vus, vus: 1, duration: 1h } }
+guard: { stop_file: stop }
+",
+    )
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_is_held_sends_nothing_more_and_the_next_one_undoes() {
+    let server = Server::start(Mode::Api);
+    let plan = around();
+    let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).arg("-v").start();
+    server.wait_for(6);
+    run.signal(Signal::USR1);
+    wait_for(&run, "held-by");
+    thread::sleep(SETTLE);
+    let sent = server.requests().len();
+    run.signal(Signal::TERM);
+    let ended = run.end().expect_code(122);
+    assert_eq!(server.requests().len(), sent, "{ended}");
+    assert!(ended.stderr.contains("neither teardown nor undo was sent: traffic is held: SIGUSR1"), "{ended}");
+    let made = server.at("/things").len();
+    let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).args(["-i", "1"]).end().expect_ran();
+    let undone = server.requests().iter().filter(|request| request.target.starts_with("/things/")).count();
+    assert_eq!(undone, made + 1, "{run}");
+}
+
+#[test]
+fn setup_is_held_too_and_a_run_that_is_stopped_then_ends() {
+    let server = Server::start(Mode::Api);
+    let plan = around();
+    let stop = plan.folder().join("stop");
+    for resumes in [true, false] {
+        let (before, sent) = (server.at("/second").len(), server.requests().len());
+        let run = Pacecar::run(&plan.path()).set("API_URL", server.url()).args(["-v", "-d", "1s"]).start();
+        server.wait_for(sent + 1);
+        // Setup thinks for a while after its first step; where this machine is faster than that, it waits at the second.
+        std::fs::write(&stop, "").unwrap();
+        wait_for(&run, "held-by");
+        if resumes {
+            std::fs::remove_file(&stop).unwrap();
+            run.end().expect_ran();
+            assert_eq!(server.at("/second").len(), before + 1);
+        } else {
+            run.signal(Signal::TERM);
+            let ended = run.end();
+            assert!([105, 120, 122].contains(&ended.code.unwrap_or(0)), "{ended}");
+        }
+    }
+}
