@@ -138,6 +138,11 @@ fn rooms(
     let fence = Fence::default();
     client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
     client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
+    let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref()).map_err(|error| {
+        diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
+    });
+    let segment = segment.ok();
+    client.share = segment.as_ref().map(|segment| segment.stripes().share());
     let mut client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags.clone());
     let seed = settings.trial.as_ref().map(|trial| trial.seed);
@@ -162,12 +167,7 @@ fn rooms(
     };
     let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
     let guarding = guarding::compile(&plan, source, cleanup.as_ref(), sees_pool, &mut layout, diagnostics);
-    let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
-        .map_err(|error| {
-            diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
-        })
-        .ok()?;
-    let mut program = program?;
+    let (segment, mut program) = (segment?, program?);
     let stripes = segment.stripes().clone();
     if stripes != Stripes::whole()
         && let Some(program) = Arc::get_mut(&mut program)

@@ -13,7 +13,7 @@ use crate::cleanup::CleanupPlan;
 use crate::client::BackOff;
 use crate::guard::{Breaker, Budget, Condition, Move};
 use crate::load::{Control, HeldBy, Stop};
-use crate::measure::{LayoutBuilder, Purse, Totals};
+use crate::measure::{Gate, LayoutBuilder, Purse, Totals};
 use crate::plan::{Diagnostics, Plan};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -156,6 +156,24 @@ impl Compiled {
         }
         findings.note(format!("{undone}: traffic is held: {}", held_by(&self.control).join("; ")));
         false
+    }
+}
+
+/// The time of a phase around the load: what the guard holds it for does not count. A run that is stopped while it is
+/// held has none left.
+pub(super) async fn patience(limit: Duration, gate: Gate, stop: Stop) {
+    let mut left = limit;
+    loop {
+        tokio::select! {
+            biased;
+            () = gate.pass(None) => {}
+            () = stop.stopped() => return,
+        }
+        let begun = Instant::now();
+        tokio::select! {
+            () = tokio::time::sleep(left) => return,
+            () = gate.closed() => left = left.saturating_sub(begun.elapsed()),
+        }
     }
 }
 

@@ -259,6 +259,13 @@ impl Ended {
         self.expect_code(code)
     }
 
+    /// Fails unless a signal ended it: as [`Ended::expect_ran`], whether its figures are to be believed or not.
+    #[track_caller]
+    pub(crate) fn expect_signalled(self) -> Self {
+        let code = if self.code == Some(120) { 120 } else { 105 };
+        self.expect_code(code)
+    }
+
     /// Whether a summary was exported.
     pub(crate) fn has_summary(&self) -> bool {
         self.summary.is_some()
