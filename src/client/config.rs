@@ -1,6 +1,6 @@
 //! What the client does, from the plan and the flags over it.
 
-use super::{HostFilter, Proving};
+use super::{HostFilter, Listener, Proving};
 use crate::measure::Gate;
 use crate::plan::{Diagnostics, HttpVersion, Plan, Rate, Span};
 use crate::semconv::{self, Sampling, Secret};
@@ -43,6 +43,8 @@ pub struct ClientConfig {
     pub max_body: u64,
     /// Who proves to whom that he knows the shared secret; none: nobody.
     pub proving: Option<Proving>,
+    /// Who listens to what is sent and answered; none: nobody.
+    pub listener: Option<Listener>,
 }
 
 /// Hears that the target asks to be left alone for a time: `Retry-After` on 429 or 503.
@@ -65,6 +67,8 @@ pub struct Overrides {
     pub hosts: Option<HostFilter>,
     /// `PACECAR_SECRET`; an empty one is none.
     pub secret: Option<String>,
+    /// `--http-debug`: who listens.
+    pub listener: Option<Listener>,
 }
 
 /// What the client does in a run of this plan. Problems are recorded, and a default stands in.
@@ -113,6 +117,7 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
         random_flag: traces.is_some_and(|traces| traces.random_flag),
         max_body: DEFAULT_MAX_BODY,
         proving: proving(plan, overrides, diagnostics),
+        listener: overrides.listener.clone(),
     }
 }
 
@@ -160,6 +165,7 @@ impl Default for ClientConfig {
             random_flag: false,
             max_body: DEFAULT_MAX_BODY,
             proving: None,
+            listener: None,
         }
     }
 }
@@ -180,6 +186,7 @@ impl fmt::Debug for ClientConfig {
             .field("random_flag", &self.random_flag)
             .field("max_body", &self.max_body)
             .field("proving", &self.proving.is_some())
+            .field("listener", &self.listener)
             .finish()
     }
 }

@@ -17,6 +17,7 @@ mod connection;
 mod cookies;
 mod decompression;
 mod in_process;
+mod overheard;
 mod progress;
 mod proof;
 mod redirect;
@@ -31,6 +32,7 @@ mod tests;
 pub use config::{BackOff, ClientConfig, DEFAULT_MAX_BODY, Overrides, compile};
 pub use connection::ConnectionBody;
 pub use in_process::ForeignBody;
+pub use overheard::{HeardBody, Listener};
 pub use proof::Proving;
 pub use shared::{Shared, WorkerClient};
 
@@ -43,6 +45,7 @@ use decompression::{Decoded, Decompression};
 use http::Uri;
 use http_body::Body;
 use http_body_util::Full;
+use overheard::Overheard;
 use progress::Progress;
 use proof::Proof;
 use redirect::Redirect;
@@ -56,7 +59,7 @@ use trace::TraceContext;
 pub type Request = http::Request<Full<Bytes>>;
 
 /// What a client answers with: decoded, bounded in size and time, failing with [`Failure`].
-pub type ClientBody<B = ConnectionBody> = TimedBody<Decoded<B>>;
+pub type ClientBody<B = ConnectionBody> = TimedBody<HeardBody<Decoded<B>>>;
 
 /// Says where requests may go.
 pub type HostFilter = Arc<dyn Fn(&Uri) -> bool + Send + Sync>;
@@ -77,6 +80,8 @@ where
 {
     // Next to the wire: all above see bodies as they are meant, and none that is endless.
     let service = Decompression::new(inner, config.max_body);
+    // Above the decoding: what is told can be read. Below all else: what is told is what leaves, hop by hop.
+    let service = Overheard::new(service, config.listener.clone());
     // Below the redirect: a hop sets and gets cookies as any request, by the jar's rules for its host.
     let service = Cookies::new(service, progress.clone());
     // Below the redirect, as the cap: whichever hop is told to come later, none comes before that.

@@ -88,7 +88,7 @@ impl Running {
             let _ = ended.send(());
         };
         std::thread::Builder::new()
-            .name(format!("out-{name}"))
+            .name("pacecar-out".to_owned())
             .spawn(body)
             .map_err(|source| OutputError::Thread { output: name, source })?;
         match time::timeout(OPENING, opens).await {
@@ -160,6 +160,8 @@ async fn drive(mut sink: impl Sink, mut exit: Exit, closing: Closing, every: Dur
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // What waits is taken in before anything is written: a sink that is stuck has one backlog, its own.
+                biased;
                 news = exit.next() => match news {
                     Some(news) => {
                         for from in (0..news.len()).step_by(PART) {
@@ -190,5 +192,79 @@ fn yield_to_the_load() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "an output keeps its priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::measure::{Batch, Mark, MetricId, Place};
+    use std::sync::mpsc;
+
+    /// Hands what it takes to a test, and can be stuck.
+    struct Told {
+        taken: mpsc::Sender<u64>,
+        tally: Arc<Tally>,
+        stuck: bool,
+    }
+
+    impl Sink for Told {
+        fn take(&mut self, news: &News, _: &Range<usize>) -> bool {
+            let _ = self.taken.send(news.points().0);
+            self.tally.wrote(if self.stuck { 0 } else { news.points().0 });
+            self.stuck
+        }
+
+        async fn flush(&mut self) {
+            if self.stuck {
+                std::future::pending::<()>().await;
+            }
+        }
+
+        async fn finish(&mut self) {
+            self.flush().await;
+        }
+    }
+
+    fn news() -> News {
+        let mark = Mark { at: Instant::now(), metric: MetricId::VUS, place: Place::Run, value: 1.0 };
+        News::Batch(Arc::new(Batch { marks: vec![mark; 3], lost_points: 2, ..Batch::default() }))
+    }
+
+    async fn start(stuck: bool) -> (Running, mpsc::Receiver<u64>) {
+        let (taken, takes) = mpsc::channel();
+        let make = move |tally, _| Ok(Told { taken, tally, stuck });
+        (Running::start("json", Duration::from_secs(60), make).await.unwrap(), takes)
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_before_is_lost_and_what_was_taken_is_written() {
+        let (running, takes) = start(false).await;
+        (0..4).for_each(|_| running.tell(&news()));
+        assert_eq!(running.finish().await, (12, 8));
+        assert_eq!(takes.iter().collect::<Vec<_>>(), [3; 4]);
+    }
+
+    #[tokio::test]
+    async fn whoever_tells_a_sink_that_is_stuck_does_not_wait_for_it() {
+        let (running, takes) = start(true).await;
+        // More than may wait.
+        (0..5000).for_each(|_| running.tell(&news()));
+        assert_eq!(takes.recv(), Ok(3));
+        assert_eq!(running.tally.fate(), (0, 5000 * 5));
+        // Dropped, its thread has its farewell and ends by itself.
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_open_is_not_waited_for() {
+        let (hold, held) = mpsc::channel::<()>();
+        let make = move |tally, _| {
+            let _ = held.recv();
+            Ok(Told { taken: mpsc::channel().0, tally, stuck: false })
+        };
+        let refused = Running::start("json", Duration::from_secs(60), make).await;
+        assert!(matches!(refused, Err(OutputError::Slow { .. })));
+        drop(hold);
     }
 }

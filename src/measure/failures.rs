@@ -158,7 +158,7 @@ pub(crate) fn merge_groups(into: &mut Vec<FailureGroup>, more: &[FailureGroup]) 
             None => {}
         }
     }
-    into.sort_by(|one, other| other.count.cmp(&one.count));
+    into.sort_by_key(|group| std::cmp::Reverse(group.count));
 }
 
 #[cfg(test)]

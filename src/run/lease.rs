@@ -135,11 +135,7 @@ impl Tenure {
         let until = Instant::now() + plan.lease().min(AWAY);
         loop {
             match self.try_settle(plan, findings).await {
-                Err(Refusal { cause: RefusalCause::Connect(_) | RefusalCause::ConnectTimeout(_), .. })
-                    if Instant::now() < until =>
-                {
-                    tokio::time::sleep(AGAIN).await;
-                }
+                Err(refusal) if is_away(&refusal) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
                 settled => return settled,
             }
         }
@@ -193,9 +189,13 @@ impl Tenure {
     pub(super) async fn reclaim(self, plan: &CleanupPlan, name: &str) -> CleanupOutcome {
         self.watcher.abort();
         drop(self.lease);
-        match cleanup::reclaim(plan, name).await {
-            Ok(reaped) => reaped.outcome,
-            Err(refusal) => CleanupOutcome { refused: Some(refusal), ..CleanupOutcome::default() },
+        let until = Instant::now() + AWAY;
+        loop {
+            match cleanup::reclaim(plan, name).await {
+                Ok(reaped) => return reaped.outcome,
+                Err(refusal) if is_away(&refusal) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
+                Err(refusal) => return CleanupOutcome { refused: Some(refusal), ..CleanupOutcome::default() },
+            }
         }
     }
 }
@@ -205,6 +205,17 @@ impl Tenure {
 /// Whether a section asks for a ledger in a database that is there.
 pub(super) fn has_ledger(cleanup: &Cleanup) -> bool {
     cleanup.postgres.as_ref().is_some_and(|postgres| !postgres.url.is_empty() && postgres.ledger.value != Ledger::Off)
+}
+
+/// Whether the database could not be reached.
+fn is_away(refusal: &Refusal) -> bool {
+    // A connection that was made and then broke is told by its first question.
+    let broke = |source: &tokio_postgres::Error| source.is_closed() || source.as_db_error().is_none();
+    match &refusal.cause {
+        RefusalCause::Connect(_) | RefusalCause::ConnectTimeout(_) => true,
+        RefusalCause::Database { source, .. } => broke(source),
+        _ => false,
+    }
 }
 
 /// Lets a request go only where the guard allows, and only while the lease cannot be another's.

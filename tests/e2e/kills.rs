@@ -229,7 +229,7 @@ fn the_ledger_is_whole_whenever_something_is_killed() {
 #[test]
 fn what_a_killed_run_left_goes_with_expired_once_its_lease_ran_out() {
     let (_turn, api) = api::alone();
-    let plan = plan("killed", "1s");
+    let plan = plan("killed", "5s");
     let victim = run(&plan, api).args(["-u", "2", "-d", "1m", "--no-thresholds"]).start();
     let begun = Instant::now();
     while api.database.count(TEST_ROWS) < 3 {

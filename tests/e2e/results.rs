@@ -291,7 +291,12 @@ fn compare_names_each_metric_with_its_difference_and_exits_with_99_on_a_regressi
         ended.stdout.contains("regression: http_req_failed rate") || ended.stdout.contains("regressions: "),
         "{ended}"
     );
-    assert!(ended.stderr.is_empty() && ended.stdout.contains("only the base has cost_per_request"), "{ended}");
+    assert!(
+        ended.stderr.is_empty()
+            && ended.stdout.contains("only the base has ")
+            && ended.stdout.contains("cost_per_request"),
+        "{ended}"
+    );
     pacecar("compare", [&new, &base]).end().expect_code(0);
     pacecar("compare", [&base, &base]).end().expect_code(0);
     let marked = pacecar("compare", [&base, &new]).arg("--markdown").end().expect_code(99);

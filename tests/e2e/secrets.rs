@@ -79,3 +79,20 @@ fn a_password_in_a_url_stays_inside() {
         kept("a URL with a password", &ended);
     }
 }
+
+#[test]
+fn what_passes_on_the_wire_is_told_on_request_and_without_secrets() {
+    let server = Server::start(Mode::Api);
+    for (flag, bodies) in [("--http-debug", false), ("--http-debug=full", true)] {
+        let run = Pacecar::run(&three_steps().path()).set("API_URL", server.url()).set("AUTH_PASSWORD", MARK);
+        let ended = run.args([flag, "-i", "1"]).end();
+        for part in ["Request: (", "POST ", "authorization: Bearer ***", "Response: (", "HTTP/1.1 200"] {
+            assert!(ended.stderr.contains(part), "{flag}: no {part:?}: {ended}");
+        }
+        assert_eq!(ended.stderr.contains(r#""prompt":"hello""#), bodies, "{flag}: {ended}");
+        assert_eq!(ended.stderr.matches("Request: (").count(), 3, "{flag}: {ended}");
+        kept(flag, &ended);
+        assert!(!ended.everything().contains("token-test-"), "{flag}: a token got out: {ended}");
+    }
+    Pacecar::run(&three_steps().path()).arg("--http-debug=everything").end().expect_code(104);
+}

@@ -86,9 +86,9 @@ pub(crate) struct RunArgs {
     /// A connection serves one request
     #[arg(long, hide_env = true, env = "PACECAR_NO_CONNECTION_REUSE", value_parser = FalseyValueParser::new(), help_heading = "HTTP")]
     pub(crate) no_connection_reuse: bool,
-    /// Print requests and answers (not yet)
-    #[arg(long, hide_env = true, env = "PACECAR_HTTP_DEBUG", value_parser = FalseyValueParser::new(), help_heading = "HTTP")]
-    pub(crate) http_debug: bool,
+    /// Print each request and answer to standard error, without secrets; =full with bodies
+    #[arg(long, value_name = "full", num_args = 0..=1, require_equals = true, default_missing_value = "headers", hide_env = true, env = "PACECAR_HTTP_DEBUG", help_heading = "HTTP")]
+    pub(crate) http_debug: Option<String>,
 
     /// Write the summary as JSON, in k6's shape
     #[arg(long, value_name = "FILE", hide_env = true, env = "PACECAR_SUMMARY_EXPORT", help_heading = "Output")]
@@ -146,15 +146,6 @@ pub(crate) struct RunArgs {
     /// Where /healthz, /readyz and /metrics listen for others, without a token
     #[arg(long, value_name = "HOST:PORT", hide_env = true, env = "PACECAR_METRICS_ADDRESS", help_heading = "Control")]
     pub(crate) metrics_address: Option<String>,
-}
-
-// === impl RunArgs ===
-
-impl RunArgs {
-    /// The flags that were given and do not work yet.
-    pub(crate) fn not_yet(&self) -> Vec<&'static str> {
-        [(self.http_debug, "--http-debug")].into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
-    }
 }
 
 /// Splits `KEY=VALUE` texts. `flag` is named where one is malformed.

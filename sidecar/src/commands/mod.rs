@@ -16,6 +16,7 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod steer;
 pub(crate) mod tune;
+mod wire;
 
 use pacecar::semconv::RunId;
 

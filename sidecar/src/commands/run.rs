@@ -3,6 +3,7 @@
 use super::job;
 use super::plan::{self, PlanFile};
 use super::serve::{Control, Serving};
+use super::wire;
 use crate::cli::{RunArgs, assignments};
 use crate::output;
 use crate::progress::ProgressLines;
@@ -15,11 +16,6 @@ use pacecar::run::{self, Compiled, Completed, Overrides, Settings};
 use std::time::Duration;
 
 pub(crate) async fn execute(args: RunArgs) -> Exit {
-    let later = args.not_yet();
-    if !later.is_empty() {
-        output::error(&format!("{}: not yet", later.join(", ")));
-        return Exit::InvalidPlan;
-    }
     let control = Control::read(args.address.as_deref(), args.metrics_address.as_deref());
     let (settings, control) = match (settings(&args), control) {
         (Ok(settings), Ok(control)) => (settings, control),
@@ -168,6 +164,8 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
     };
     let variable = |name: &str| std::env::var(name).ok();
     let segment = keep(job::segment(args.execution_segment.as_deref(), variable), "", &mut problems).flatten();
+    let listener =
+        keep(wire::listener(args.http_debug.as_deref(), &variables), "--http-debug", &mut problems).flatten();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -191,6 +189,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
             user_agent: args.user_agent.clone(),
             insecure_skip_tls_verify: args.insecure_skip_tls_verify,
             no_connection_reuse: args.no_connection_reuse,
+            listener,
             ..client::Overrides::default()
         },
         tags,

@@ -25,7 +25,8 @@ use tokio::time::{self, Instant};
 const MOST_LINES: u64 = 10_000;
 /// For one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Lines are tried for so long; meanwhile others wait, and past the bound of the queue they are lost.
+/// Lines are tried for so long; meanwhile others wait, and past the bound of the queue they are lost. Where the ones
+/// before were given up, the next are tried once: a backlog that nobody takes is of no use to anybody.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same once the run is over.
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
@@ -101,7 +102,7 @@ impl InfluxSink {
                 }
                 time::sleep(FIRST_PAUSE).await;
             } else {
-                if began.elapsed() + pause > PATIENCE {
+                if hopeless || began.elapsed() + pause > PATIENCE {
                     return false;
                 }
                 // Jitter: those that lost one server together do not come back together.

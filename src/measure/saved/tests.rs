@@ -15,7 +15,10 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-const THRESHOLDS: [(&str, &str, Option<(u64, u64)>); 7] = [
+/// Metric, expression, and from when to when in seconds.
+type Written = (&'static str, &'static str, Option<(u64, u64)>);
+
+const THRESHOLDS: [Written; 7] = [
     ("http_req_duration{status:500}", "p(95)<1", None),
     ("http_req_duration", "p(95)<1", Some((1, 2))),
     ("http_req_response_time", "p(99)<1", Some((0, 2))),

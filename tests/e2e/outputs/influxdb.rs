@@ -10,10 +10,17 @@ use crate::support::influxdb::InfluxDb;
 use crate::support::plan::three_steps;
 use crate::support::{Mode, Pacecar, PlanFile, Server, root};
 
-/// The measurements with their tags, and with their fields and types.
-fn shape(influxdb: &InfluxDb, database: &str) -> BTreeMap<String, (Vec<String>, Vec<(String, String)>)> {
+/// A measurement's tags, and its fields with their types.
+#[derive(Debug, PartialEq)]
+struct Shape {
+    tags: Vec<String>,
+    fields: Vec<(String, String)>,
+}
+
+/// The measurements of a database.
+fn shapes(influxdb: &InfluxDb, database: &str) -> BTreeMap<String, Shape> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut shape: BTreeMap<String, (Vec<String>, Vec<(String, String)>)> = BTreeMap::new();
+    let mut shapes = BTreeMap::new();
     for row in influxdb.rows(database, "SHOW MEASUREMENTS") {
         let name = text(&row["name"]);
         if name.starts_with("vus") {
@@ -23,9 +30,9 @@ fn shape(influxdb: &InfluxDb, database: &str) -> BTreeMap<String, (Vec<String>, 
         let of = |what: &str| influxdb.rows(database, &format!("SHOW {what} KEYS FROM \"{name}\""));
         let tags = of("TAG").iter().map(|row| text(&row["tagKey"])).filter(|tag| tag != "step").collect();
         let fields = of("FIELD").iter().map(|row| (text(&row["fieldKey"]), text(&row["fieldType"]))).collect();
-        shape.insert(name, (tags, fields));
+        shapes.insert(name, Shape { tags, fields });
     }
-    shape
+    shapes
 }
 
 #[test]
@@ -73,7 +80,7 @@ scenarios: { main: { executor: shared-iterations, vus: 1, iterations: 2 } }
     let run = run.arg("-o").arg(format!("json={}", file.display()));
     let ended = run.arg("-o").arg(format!("influxdb={}/ours", influxdb.url())).end().expect_ran();
 
-    let (theirs, mut ours) = (shape(&influxdb, "theirs"), shape(&influxdb, "ours"));
+    let (theirs, mut ours) = (shapes(&influxdb, "theirs"), shapes(&influxdb, "ours"));
     ours.retain(|name, _| theirs.contains_key(name));
     assert_eq!(ours, theirs);
 

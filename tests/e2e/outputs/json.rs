@@ -29,7 +29,7 @@ const env = __ENV;
 const latency = new Trend('latency', true), cost = new Trend('cost'), fine = new Rate('fine');
 const things = new Counter('things'), level = new Gauge('level');
 export const options = {
-  scenarios: { main: { executor: 'shared-iterations', vus: 1, iterations: 2, tags: { own: 'x' } } },
+  scenarios: { main: { executor: 'shared-iterations', vus: 1, iterations: 1, tags: { own: 'x' } } },
   thresholds: { http_req_duration: ['p(95)<60000', 'max<60000'], 'http_req_duration{group:::good}': ['avg<60000'], http_req_failed: ['rate<2'],
     cost: ['avg<1'], checks: ['rate>0'] },
 };
@@ -42,14 +42,14 @@ export default function () {
   group('missing', () => { const answer = http.get(`${env.MISSING}/missing`); check(answer, { 'missing status': (r) => r.status === 200 }); });
   group('reset', () => { http.post(`${env.RESET}/reset`, 'x'); });
   group('refused', () => { http.get(`${env.REFUSED}/refused`); });
-  group('slow', () => { http.get(`${env.SLOW}/slow`, { timeout: '700ms' }); });
+  group('slow', () => { http.get(`${env.SLOW}/slow`, { timeout: '2s' }); });
 }
 ";
 
 const PLAN: &str = r#"
 name: as-k6
 base_url: ${API_URL}
-http: { timeout: 700ms }
+http: { timeout: 2s }
 setup: [{ name: before, request: GET /before }]
 teardown: [{ name: after, request: GET /after }]
 workflow:
@@ -68,7 +68,7 @@ workflow:
   - { name: refused, request: "GET ${REFUSED}/refused" }
   - { name: slow, request: "GET ${SLOW}/slow" }
 scenarios:
-  main: { executor: shared-iterations, vus: 1, iterations: 2, tags: { own: x } }
+  main: { executor: shared-iterations, vus: 1, iterations: 1, tags: { own: x } }
 thresholds:
   http_req_duration: ["p(95)<60000", "max<60000"]
   "http_req_duration{group:::good}": ["avg<60000"]

@@ -2,6 +2,7 @@
 //! `PUT /pool` resizes it live. It is what a tune turns the knobs of, in a process of its own.
 //!
 //! It is played by this binary itself, so that nothing else has to be installed: [`command`] is how it is called.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "as an API it speaks to whoever started it")]
 
 use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
