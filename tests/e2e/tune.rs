@@ -166,6 +166,16 @@ fn a_value_that_is_ready_too_late_is_a_failed_trial_and_not_the_end() {
 }
 
 #[test]
+fn an_api_that_dies_under_a_value_is_a_failed_trial_and_not_the_end() {
+    let port = pooled::free_port();
+    let plan = process(port, "  knobs: { POOL_MAX: [2] }\n  original: { POOL_MAX: 4 }\n  budget: { trials: 6 }\n");
+    let ended = started(&plan, port).env("DIES", "2").end();
+    let failed = failures(&result(&plan), "2");
+    assert!(!failed.is_empty() && failed[0].contains("the target was lost: it ended with exit status: 5"), "{ended}");
+    assert!(failures(&result(&plan), "4").is_empty() && is_free(port), "{ended}");
+}
+
+#[test]
 fn a_port_that_somebody_else_has_is_not_taken_for_the_api() {
     let other = Pooled::start("4", &[]);
     let plan = process(other.port, "  knobs: { POOL_MAX: [2] }\n  budget: { trials: 3 }\n");
@@ -263,6 +273,21 @@ fn ctrl_c_puts_the_original_back_within_five_seconds() {
     let ended = running.end().expect_code(105);
     assert!(took < Duration::from_secs(5), "{took:?}: {ended}");
     assert!(!mark(&plan).exists(), "{ended}");
+}
+
+#[test]
+fn a_hook_that_is_interrupted_does_not_land_on_the_original() {
+    let api = Pooled::start("2", &[]);
+    let plan = hook(api.port, SET_BY_HOOK);
+    let script = "[ \"$POOL_MAX\" = 4 ] || { echo begun > begun; sleep 2; }\necho \"$POOL_MAX\" >> applied\n";
+    fs::write(plan.folder().join("set.sh"), script).unwrap();
+    let running = tune(&plan).start();
+    until("the hook", || plan.folder().join("begun").exists());
+    running.signal(Signal::INT);
+    let ended = running.end().expect_code(105);
+    assert_eq!(applied(&plan).last().map(String::as_str), Some("4"), "{ended}");
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(applied(&plan).last().map(String::as_str), Some("4"), "and so it stays");
 }
 
 #[test]
@@ -371,17 +396,19 @@ fn a_database_that_refuses_connections_ends_it_before_anything_is_set() {
     assert!(applied(&plan).is_empty() && !mark(&plan).exists());
 }
 
-#[test]
-fn a_database_that_refuses_connections_meanwhile_ends_it_with_the_original_back() {
+/// A tune over a hook with rows to clean up, whose database refuses connections once a value is set. It takes them again
+/// after `refused`, or when the tune has ended.
+fn with_a_failing_database(refused: Option<Duration>) -> (PlanFile, Ended) {
     let shared = postgres::shared();
     let url = shared.another();
     let database = shared.beside(url.clone());
     database.execute("CREATE TABLE users (id bigint PRIMARY KEY, email text)");
     let name = url.rsplit('/').next().and_then(|name| name.split('?').next()).expect("a name").to_owned();
     let api = Pooled::start("2", &[]);
-    let plan = hook(api.port, SET_BY_HOOK);
+    let plan = hook(api.port, "  knobs: { POOL_MAX: [2] }\n  original: { POOL_MAX: 4 }\n  budget: { trials: 6 }\n");
     let text = fs::read_to_string(plan.path()).unwrap();
-    let cleanup = "cleanup: { postgres: { url: \"${DATABASE_URL}\", follow: none, roots: [{ table: users, where: \"email LIKE 'test-%'\" }] } }\n";
+    let cleanup = "cleanup: { lease: 2s, postgres: { url: \"${DATABASE_URL}\", follow: none, \
+                   roots: [{ table: users, where: \"email LIKE 'test-%'\" }] } }\n";
     fs::write(plan.path(), format!("{text}{cleanup}")).unwrap();
     let running = tune(&plan).env("DATABASE_URL", &url).start();
     until("a value", || applied(&plan).iter().any(|value| value == "2"));
@@ -389,11 +416,32 @@ fn a_database_that_refuses_connections_meanwhile_ends_it_with_the_original_back(
         "ALTER DATABASE {name} ALLOW_CONNECTIONS false; \
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     ));
+    let allow = || shared.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
+    if let Some(refused) = refused {
+        thread::sleep(refused);
+        allow();
+    }
     let ended = running.end();
-    shared.execute(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"));
-    assert!(matches!(ended.code, Some(121 | 122)), "{ended}");
+    allow();
     assert_eq!(applied(&plan).last().map(String::as_str), Some("4"), "{ended}");
     assert!(!mark(&plan).exists());
+    (plan, ended)
+}
+
+#[test]
+fn a_database_that_refuses_connections_for_long_ends_it_with_the_original_back() {
+    let (_, ended) = with_a_failing_database(None);
+    assert!(matches!(ended.code, Some(121 | 122)), "{ended}");
+}
+
+#[test]
+fn a_database_that_refuses_connections_for_a_moment_costs_a_trial() {
+    let (plan, ended) = with_a_failing_database(Some(Duration::from_millis(1500)));
+    assert!(plan.folder().join("result.json").exists(), "{ended}");
+    // Nothing is certain of a machine that takes longer for the trial than the database is away.
+    if !failures(&result(&plan), "2").is_empty() {
+        assert_eq!(ended.code, Some(120), "the experiment goes on: {ended}");
+    }
 }
 
 #[test]

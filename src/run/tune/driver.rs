@@ -6,7 +6,7 @@ use crate::plan::{
 };
 use crate::run::completed::chain;
 use crate::tune::apply::kubernetes::{Cluster, Deployment};
-use crate::tune::apply::{Base, Guardian, Secrets, Service, hook};
+use crate::tune::apply::{Base, CommandError, Guardian, Hook, Secrets, Service};
 use crate::tune::{Failure, Setting};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(super) enum Driver {
     /// Starts the API itself with them.
     Process(Box<Process>),
     /// Runs a command that sets them.
-    Exec { base: Base, ready: Option<Ask>, within: Duration },
+    Exec(Box<Exec>),
     /// Sends a request that sets them.
     Http(Box<Http>),
     /// Patches a Deployment.
@@ -39,6 +39,15 @@ pub(super) struct Process {
     ready: Ask,
     within: Duration,
     running: Option<Service>,
+}
+
+/// A command that sets values.
+pub(super) struct Exec {
+    base: Base,
+    ready: Option<Ask>,
+    within: Duration,
+    /// While it runs.
+    running: Option<Hook>,
 }
 
 /// A request that sets values.
@@ -89,7 +98,12 @@ impl Driver {
                     Some(step) => Some(asker.compile(step, None, diagnostics)?),
                     None => None,
                 };
-                Some(Self::Exec { base: base(command), ready, within: command.within.value })
+                Some(Self::Exec(Box::new(Exec {
+                    base: base(command),
+                    ready,
+                    within: command.within.value,
+                    running: None,
+                })))
             }
             ApplyDocument::Http(step) => {
                 let http = Http::new(tune, step, asker);
@@ -115,7 +129,7 @@ impl Driver {
     pub(super) async fn admit(&mut self, knobs: impl Iterator<Item = &str>) -> Result<(), String> {
         match self {
             Self::Kubernetes(kubernetes) => kubernetes.deployment()?.admit(knobs).await.map_err(|error| chain(&error)),
-            Self::Process(_) | Self::Exec { .. } | Self::Http(_) => Ok(()),
+            Self::Process(_) | Self::Exec(_) | Self::Http(_) => Ok(()),
         }
     }
 
@@ -123,11 +137,7 @@ impl Driver {
     pub(super) async fn apply(&mut self, setting: &Setting) -> Result<(), Failure> {
         match self {
             Self::Process(process) => process.apply(setting).await,
-            Self::Exec { base, ready, within } => {
-                hook(base, setting, *within).await.map_err(|error| Failure::NotApplied(chain(&error)))?;
-                let Some(ready) = ready else { return Ok(()) };
-                ready.until(*within).await.map_err(|last| Failure::NotReady { within: *within, last })
-            }
+            Self::Exec(exec) => exec.apply(setting).await,
             Self::Http(http) => http.apply(setting, http.within).await.map_err(Failure::NotApplied),
             Self::Kubernetes(kubernetes) => {
                 let deployment = kubernetes.deployment().map_err(Failure::NotApplied)?;
@@ -143,10 +153,12 @@ impl Driver {
     pub(super) async fn restore(&mut self, original: Option<&Setting>, soon: bool) -> Result<(), String> {
         match (self, original) {
             (Self::Process(process), _) => process.stop(if soon { SHORT_GRACE } else { GRACE }).await,
-            (_, None) => Ok(()),
-            (Self::Exec { base, within, .. }, Some(original)) => {
-                hook(base, original, *within).await.map_err(|error| chain(&error))
+            (Self::Exec(exec), None) => {
+                exec.stop().await;
+                Ok(())
             }
+            (_, None) => Ok(()),
+            (Self::Exec(exec), Some(original)) => exec.run(original).await.map_err(|error| chain(&error)),
             (Self::Http(http), Some(original)) => {
                 http.apply(original, if soon { http.within.min(SOON) } else { http.within }).await
             }
@@ -159,6 +171,11 @@ impl Driver {
     /// Whether there is something to restore: values that outlive the tune.
     pub(super) const fn leaves_something(&self) -> bool {
         !matches!(self, Self::Process(_))
+    }
+
+    /// Whether what sets values is on its way once it was begun, and lands though nobody waits for it.
+    pub(super) const fn lands_by_itself(&self) -> bool {
+        matches!(self, Self::Http(_) | Self::Kubernetes(_))
     }
 
     /// Why the target is gone, where it is and that can be known.
@@ -203,6 +220,31 @@ impl Process {
     async fn stop(&mut self, grace: Duration) -> Result<(), String> {
         let Some(service) = self.running.take() else { return Ok(()) };
         service.stop(grace).await.map_err(|error| format!("what tune started does not end: {error}"))
+    }
+}
+
+// === impl Exec ===
+
+impl Exec {
+    async fn apply(&mut self, setting: &Setting) -> Result<(), Failure> {
+        self.run(setting).await.map_err(|error| Failure::NotApplied(chain(&error)))?;
+        let Some(ready) = &self.ready else { return Ok(()) };
+        ready.until(self.within).await.map_err(|last| Failure::NotReady { within: self.within, last })
+    }
+
+    /// Runs it with these values, after the one before has ended: two would undo each other's work.
+    async fn run(&mut self, setting: &Setting) -> Result<(), CommandError> {
+        self.stop().await;
+        let hook = self.running.insert(Hook::start(&self.base, setting)?);
+        let done = hook.done(self.within).await;
+        self.stop().await;
+        done
+    }
+
+    async fn stop(&mut self) {
+        if let Some(hook) = self.running.take() {
+            hook.stop().await;
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) enum MarkError {
     #[error("another tune of this plan is running")]
     Running,
     /// The file.
-    #[error("{} cannot be written", path.display())]
+    #[error("{}, which says what is in effect, cannot be written: it stands beside the plan", path.display())]
     Io {
         /// Which.
         path: PathBuf,

@@ -6,6 +6,7 @@ mod driver;
 mod figures;
 mod leftover;
 mod load;
+mod recovery;
 mod settled;
 mod trial;
 mod tuning;

@@ -6,6 +6,7 @@
 use super::driver::Driver;
 use super::leftover::Mark;
 use super::load::TrialLoad;
+use super::recovery;
 use super::settled::Settled;
 use super::tuning::News;
 use crate::report::Exit;
@@ -40,6 +41,8 @@ pub(super) struct Runner<'a, F> {
 
 /// How long what a stopped run still does may take before it is left: the original is restored meanwhile.
 const LAST: Duration = Duration::from_secs(30);
+/// How long a request that sets values may still take when the tune is to stop.
+const LANDING: Duration = Duration::from_millis(1500);
 /// What is told where that was too long.
 const UNSWEPT: &str = "the last trial was not cleaned up in time: pacecar cleanup PLAN deletes what it left";
 
@@ -73,11 +76,19 @@ impl<F: Fn(&News<'_>)> Runner<'_, F> {
             return None;
         }
         self.dirty = true;
-        let stopped = self.handle.stopped();
+        let lands = self.driver.lands_by_itself();
+        let applied = self.driver.apply(setting);
+        tokio::pin!(applied);
         tokio::select! {
             biased;
-            () = stopped => None,
-            applied = self.driver.apply(setting) => Some(applied),
+            () = self.handle.stopped() => {
+                if lands {
+                    // What is on its way must not land on the original.
+                    let _ = timeout(LANDING, &mut applied).await;
+                }
+                None
+            }
+            applied = &mut applied => Some(applied),
         }
     }
 
@@ -116,7 +127,35 @@ impl<F: Fn(&News<'_>)> Runner<'_, F> {
                 }
             }
         };
+        if matches!(completed.exit, Exit::Refused | Exit::CleanupUnfinished) {
+            return self.recover(order, completed).await;
+        }
         self.judge(order, completed)
+    }
+
+    /// That a trial could not begin, or not be cleaned up, may come of its values: of an API that takes all connections of
+    /// the database. With the original back the database is asked again. None where it is not that.
+    async fn recover(&mut self, order: &Order, completed: Completed) -> Option<Result<Measured, Failure>> {
+        let Completed { exit, problems, report, .. } = completed;
+        // What cannot be deleted now cannot be deleted later.
+        let counted = report.as_ref().and_then(|report| report.cleanup.as_ref());
+        let blocked = counted.is_some_and(|cleanup| cleanup.remaining + cleanup.quarantined > 0);
+        let run = report.as_ref().map(|report| report.run.id);
+        let restored = self.driver.restore(self.original.as_ref(), false).await;
+        self.dirty = restored.is_err();
+        if !blocked && restored.is_ok() {
+            let compiled = self.compile(order)?;
+            let recovered = tokio::select! {
+                recovered = recovery::recovered(&compiled, run.filter(|_| exit == Exit::CleanupUnfinished)) => recovered,
+                () = self.handle.stopped() => false,
+            };
+            if recovered {
+                return Some(Err(Failure::NothingMeasured(problems.join("; "))));
+            }
+        }
+        self.settled.restored(restored);
+        self.settled.end(exit, problems.join("\n"));
+        None
     }
 
     fn compile(&mut self, order: &Order) -> Option<Compiled> {
@@ -140,7 +179,7 @@ impl<F: Fn(&News<'_>)> Runner<'_, F> {
         }
         let why = || completed.problems.first().cloned().unwrap_or_default();
         match completed.exit {
-            Exit::InvalidPlan | Exit::Refused | Exit::AddressTaken | Exit::CleanupUnfinished => {
+            Exit::InvalidPlan | Exit::AddressTaken => {
                 self.settled.end(completed.exit, completed.problems.join("\n"));
                 return None;
             }
@@ -159,6 +198,10 @@ impl<F: Fn(&News<'_>)> Runner<'_, F> {
             return Some(Err(Failure::NothingMeasured("no request ended after the warm-up".to_owned())));
         }
         measured.invalid = report.fidelity.reasons.clone();
+        if !report.run.paused.is_zero() {
+            let held = humantime::format_duration(Duration::from_millis(report.run.paused.as_millis() as u64));
+            measured.invalid.push(format!("the load was held for {held}"));
+        }
         let correlation = report.correlation.unwrap_or_default();
         measured.bands = correlation.attribution.map(|attribution| attribution.bands).unwrap_or_default();
         let seen = correlation.timelines.and_then(|timelines| timelines.timelines.pool).and_then(|pool| pool.seen_max);

@@ -5,6 +5,7 @@ use super::output::{Secrets, Tail, last_words, nameless};
 use crate::tune::Setting;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,15 @@ pub struct Base {
 pub struct Service {
     guarded: Guarded,
     tail: Tail,
+    secrets: Secrets,
+}
+
+/// A command that sets values, and ends when it has. Dropped, it ends.
+#[derive(Debug)]
+pub struct Hook {
+    guarded: Guarded,
+    printed: File,
+    program: String,
     secrets: Secrets,
 }
 
@@ -130,26 +140,42 @@ impl Service {
     }
 }
 
-/// Runs a hook with these values, at most for `within`. What it leaves running stays.
-///
-/// # Errors
-/// Where it cannot be started, ends with another code than 0, or takes too long. Dropped, it ends.
-pub async fn hook(base: &Base, setting: &Setting, within: Duration) -> Result<(), CommandError> {
-    let program = base.program();
-    let start = |source| CommandError::Start { program: program.clone(), source };
-    let mut printed = nameless().map_err(start)?;
-    let copy = printed.try_clone().map_err(start)?;
-    let guarded = base.start(Mode::Hook, setting, Output::File(copy))?;
-    let ended = timeout(within, guarded.ended()).await;
-    let output = last_words(&mut printed, &base.secrets);
-    // What it left running may print on: not without end.
-    let _ = printed.set_len(0);
-    match ended {
-        Ok(Ended { code: Some(0), .. }) => Ok(()),
-        Ok(Ended { how, .. }) => Err(CommandError::Failed { program, how, output }),
-        Err(_) => {
-            let _ = guarded.stop(GRACE).await;
-            Err(CommandError::Late { program, within, output })
+// === impl Hook ===
+
+impl Hook {
+    /// Starts it with these values.
+    ///
+    /// # Errors
+    /// Where no process can be made.
+    pub fn start(base: &Base, setting: &Setting) -> Result<Self, CommandError> {
+        let program = base.program();
+        let start = |source| CommandError::Start { program: program.clone(), source };
+        let printed = nameless().map_err(start)?;
+        let copy = printed.try_clone().map_err(start)?;
+        let guarded = base.start(Mode::Hook, setting, Output::File(copy))?;
+        Ok(Self { guarded, printed, program, secrets: base.secrets.clone() })
+    }
+
+    /// Waits until it has ended, at most for `within`. What it leaves running stays. Cancel safe.
+    ///
+    /// # Errors
+    /// Where it ends with another code than 0, or takes too long: then [`Self::stop`] ends it.
+    pub async fn done(&mut self, within: Duration) -> Result<(), CommandError> {
+        let ended = timeout(within, self.guarded.ended()).await;
+        let (program, output) = (self.program.clone(), last_words(&mut self.printed, &self.secrets));
+        // What it left running may print on: not without end.
+        let _ = self.printed.set_len(0);
+        match ended {
+            Ok(Ended { code: Some(0), .. }) => Ok(()),
+            Ok(Ended { how, .. }) => Err(CommandError::Failed { program, how, output }),
+            Err(_) => Err(CommandError::Late { program, within, output }),
+        }
+    }
+
+    /// Ends it, where it has not: it sets nothing any more.
+    pub async fn stop(self) {
+        if self.guarded.has_ended().is_none() {
+            let _ = self.guarded.stop(GRACE).await;
         }
     }
 }

@@ -8,6 +8,6 @@ pub mod guardian;
 pub mod kubernetes;
 mod output;
 
-pub use command::{Base, CommandError, Service, hook};
+pub use command::{Base, CommandError, Hook, Service};
 pub use guardian::Guardian;
 pub use output::Secrets;
