@@ -10,7 +10,7 @@ import { observe } from './metrics.mjs';
 import { scope } from './scope.mjs';
 
 /** Wraps a Pool of pg. Whoever uses the inner one past it is not measured, and not tagged. */
-export function pool(inner, { name = 'pg', instrumented = false, reads = true } = {}) {
+export function pool(inner, { name = 'pg', instrumented = false, reads = true, onWait } = {}) {
   const metrics = observe(inner, name, { gauges: !instrumented });
   const since = new WeakMap();
   inner.on('connect', follow);
@@ -29,6 +29,7 @@ export function pool(inner, { name = 'pg', instrumented = false, reads = true } 
     const settle = AsyncResource.bind((error, client) => {
       const waited = performance.now() - begun;
       if (mine) mine.pool += waited;
+      onWait?.(waited);
       if (error) {
         const limit = inner.options?.connectionTimeoutMillis;
         if (limit > 0 && waited >= limit - 1) metrics.timedOut();
