@@ -27,6 +27,8 @@ test: ## Every test: units, documentation, architecture, end to end on a real Po
 	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
+	npm --prefix sidecar/node ci --no-audit --no-fund --loglevel=error
+	npm --prefix sidecar/node test --loglevel=error
 
 soak: ## What takes the whole machine: a calm generator is valid, a starved one never (root); 200 kills leave nothing
 	@scripts/ensure.sh rust cc postgres
