@@ -36,6 +36,9 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     let mut wanted = wanted(&args);
     wanted.summary = wanted.summary.or_else(|| results::path(compiled.summary_file().as_ref()));
     wanted.report = wanted.report.or_else(|| compiled.report_file().map(str::to_owned));
+    if let Err(exit) = results::refuse(wanted.check()) {
+        return exit;
+    }
     let bound = match control.bind() {
         Ok(bound) => bound,
         Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, &Wanted::default()),
