@@ -24,7 +24,7 @@ demo-node: ## The same with a Node service in the sample API's place: examples/n
 	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
 
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres, Redis, InfluxDB, Prometheus
-	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6
+	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6 s3
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
 	npm --prefix sidecar/node ci --no-audit --no-fund --loglevel=error

@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod results;
 mod signals;
+mod store;
 
 use clap::Parser;
 use clap::error::ErrorKind;

@@ -40,6 +40,7 @@ mod results;
 mod secrets;
 mod signals;
 mod spans;
+mod stores;
 mod summary;
 mod support;
 mod sweeps;

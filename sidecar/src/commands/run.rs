@@ -34,6 +34,9 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     let mut wanted = wanted(&args);
     wanted.summary = wanted.summary.or_else(|| results::path(compiled.summary_file().as_ref()));
     wanted.report = wanted.report.or_else(|| compiled.report_file().map(str::to_owned));
+    if let Err(exit) = results::refuse(wanted.check()) {
+        return exit;
+    }
     let handle = compiled.handle();
     if args.paused {
         // Nobody could have paused it before.
