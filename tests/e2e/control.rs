@@ -31,7 +31,7 @@ fn verb(to: SocketAddr, arguments: &[&str]) -> Ended {
 }
 
 /// `GET path`: status and body.
-fn get(from: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(from: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(from).expect("somebody listens");
     let request = format!("GET {path} HTTP/1.1\r\nhost: {from}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

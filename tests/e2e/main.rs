@@ -21,6 +21,7 @@ mod commands;
 mod control;
 mod correlate;
 mod demo;
+mod deploy;
 mod docs;
 mod faults;
 mod fidelity;
