@@ -85,7 +85,8 @@ fn a_run_is_started_paused_scaled_and_stopped_by_its_verbs() {
     // Each VU is cut off at the stop, as in k6, in the middle of a request perhaps.
     let (counted, came) = (count(&ended.summary(), &["metrics", "http_reqs", "count"]), server.requests().len() as u64);
     assert!((counted..=counted + 7).contains(&came), "{counted} counted, {came} came: {ended}");
-    let verdict = text(&ended.summary(), &["pacecar", "run", "verdict"]);
+    let summary = ended.summary();
+    let verdict = text(&summary, &["pacecar", "run", "verdict"]);
     assert_ne!(verdict, "fail", "an operator is no failure of the target: {ended}");
 }
 

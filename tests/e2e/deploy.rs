@@ -37,7 +37,8 @@ fn the_plans_of_deploy_are_those_of_config_without_a_default_password() {
 #[test]
 fn the_folders_render_with_kustomize_and_hold_no_secret() {
     let Some(mut kustomize) = kustomize() else {
-        eprintln!("skipped: neither kubectl nor kustomize is here; `make e2e` builds one");
+        #[allow(clippy::print_stderr, reason = "a skipped test says so")]
+        let () = eprintln!("skipped: neither kubectl nor kustomize is here; `make e2e` builds one");
         return;
     };
     for folder in ["base", "staging", "load-job", "standalone"] {
@@ -86,7 +87,7 @@ fn every_query_of_the_dashboards_names_a_metric_that_exists() {
     let api = api::own(&[]);
     let plan = PlanFile::new(WATCHED);
     let canary = Pacecar::new(["canary", "-v", "--address", "127.0.0.1:0"])
-        .arg(plan.path())
+        .arg(plan.path().as_os_str())
         .set("API_URL", &api.url)
         .start();
     let address = canary.address("control");
@@ -115,7 +116,9 @@ fn names(text: &str) -> BTreeSet<String> {
 fn metrics_of_dashboards() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for board in boards() {
-        for expression in board["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        for expression in
+            board["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap())
+        {
             let text = expression["expr"].as_str().unwrap_or_default();
             let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
             names.extend(words.filter(|word| word.starts_with("pacecar_")).map(ToOwned::to_owned));
@@ -137,7 +140,8 @@ fn the_dashboard_on_influxdb_reads_what_is_written_there() {
     let metrics = read(&root().join("docs/metrics.md"));
     let board = boards().into_iter().find(|board| board["uid"] == "pacecar-k6-influxdb").unwrap();
     let text = board.to_string();
-    let measurements: BTreeSet<_> = text.split("FROM \\\"").skip(1).filter_map(|rest| rest.split("\\\"").next()).collect();
+    let measurements: BTreeSet<_> =
+        text.split("FROM \\\"").skip(1).filter_map(|rest| rest.split("\\\"").next()).collect();
     assert!(measurements.len() >= 8, "{measurements:?}");
     for name in measurements {
         assert!(metrics.contains(&format!("`{name}`")), "{name} stands in no table of docs/metrics.md");
