@@ -1,6 +1,6 @@
 //! Service level objectives: how fast the error budget burns, and when somebody must be told.
 //!
-//! Each sample is judged where it is recorded ([`Tally`](super::Tally)); here are windows of counters over the last five
+//! Each sample is judged where it is recorded (`measure::tally`); here are windows of counters over the last five
 //! minutes to thirty days, in space that does not depend on their length. Burn rates and alerts
 //! are those of the SRE Workbook, chapter 5: an alert fires while the budget burns too fast over
 //! a long window, which says that it matters, and over a short one, which says that it still does.
