@@ -132,7 +132,7 @@ name: later
 base_url: ${API_URL}
 workflow: [{ name: a, request: GET / }]
 scenarios: { main: { executor: shared-iterations } }
-slo: [{ name: a, good: http_req_failed, objective: 99 }]
+slo: [{ name: a, good: http_req_failed, objective: 99, alerts: [{ burn: 2, long: 1h, short: 5m, webhook: 'http://127.0.0.1:1/' }] }]
 ",
     );
     let ended = refused(&plan);
