@@ -80,3 +80,34 @@ fn cases(report: &RunReport) -> Vec<(&'static str, String, Case)> {
 fn xml(text: &str) -> String {
     escaped(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::report::saved::tests::{Wish, result};
+
+    fn of(wish: &Wish) -> RunReport {
+        result(wish).open().unwrap().report
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thresholds_fidelity_and_cleanup_are_cases_and_counted_as_they_went() {
+        let xml = junit(&of(&Wish::default()));
+        assert!(xml.contains(r#"tests="4" failures="1" errors="0" skipped="0" time="10.000""#), "{xml}");
+        assert!(xml.contains(r#"name="http_reqs: count==200" time="0"><failure message="count=100">"#), "{xml}");
+        assert!(xml.contains(r#"name="http_req_duration{step:login}: p(95)&lt;50" time="0"/>"#), "{xml}");
+        assert!(xml.contains(r#"classname="tenant-workflow.cleanup""#) && xml.ends_with("</testsuites>\n"), "{xml}");
+        let invalid = junit(&of(&Wish { valid: false, ..Wish::default() }));
+        assert!(invalid.contains(r#"errors="1""#) && invalid.contains(r#"<error message="late">"#), "{invalid}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stranger_wrote_is_text_that_xml_allows() {
+        let mut report = of(&Wish::default());
+        report.run.plan = "<a>&\"\u{1}\u{fffe}".into();
+        report.thresholds[0].outcome = ThresholdOutcome::NoData;
+        let xml = junit(&report);
+        assert!(xml.contains("&lt;a&gt;&amp;&quot;\u{fffd}\u{fffd}") && xml.contains("<skipped"), "{xml}");
+    }
+}

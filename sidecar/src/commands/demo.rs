@@ -18,6 +18,8 @@ use std::time::Duration;
 /// The plan that the demo plays: the ready one, shortened by flags anybody can give.
 const PLAN: &str = include_str!("../../../config/tenant-workflow.yaml");
 const PROMPTS: &str = include_str!("../../../config/prompts.json");
+/// Where the sample API tells of its pool.
+const POOL: &str = "  pool: { http: { url: /api/llm/stats, every: 500ms, max: $.pool.max, used: $.pool.used, pending: $.pool.pending } }\n";
 /// How many tenants' users come: one after the other over `RAMP`, as people do, and all of them for `HOLD`.
 const VUS: u32 = 20;
 const RAMP: Duration = Duration::from_secs(3);
@@ -111,7 +113,7 @@ async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut 
         Ok(rows) => rows,
         Err(error) => return failed("the real rows cannot be counted", &error),
     };
-    let completed = match play(demo, spans).await {
+    let completed = match play(demo, own, spans).await {
         Ok(completed) => completed,
         Err(exit) => return exit,
     };
@@ -140,13 +142,13 @@ async fn show(demo: &Demo, own: bool, spans: Option<TcpListener>, signals: &mut 
 }
 
 /// Runs the ready plan against the API, which exports its spans to where `spans` is bound.
-async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit> {
+async fn play(demo: &Demo, own: bool, spans: Option<TcpListener>) -> Result<Completed, Exit> {
     let directory = tempfile::tempdir().map_err(|error| failed("no temporary directory", &error))?;
     let prompts = directory.path().join("prompts.json");
     std::fs::write(prompts, PROMPTS).map_err(|error| failed("the prompts cannot be written", &error))?;
     let source = Source {
         name: "config/tenant-workflow.yaml".to_owned(),
-        bytes: plan(spans.as_ref().and_then(|held| held.local_addr().ok())).into_bytes(),
+        bytes: plan(spans.as_ref().and_then(|held| held.local_addr().ok()), own).into_bytes(),
         directory: PathBuf::from(directory.path()),
     };
     let given = [("API_URL", demo.api_url.as_str()), ("DATABASE_URL", demo.database_url.as_str())];
@@ -169,10 +171,16 @@ async fn play(demo: &Demo, spans: Option<TcpListener>) -> Result<Completed, Exit
     })
 }
 
-/// The ready plan, joined with the API's spans. An API that exports none keeps nobody waiting for long.
-fn plan(listen: Option<SocketAddr>) -> String {
-    let traces = |address| format!("\ncorrelate: {{ traces: {{ listen: \"{address}\", linger: 2s }} }}\n");
-    format!("{PLAN}{}", listen.map_or_else(String::new, traces))
+/// The ready plan, joined with the API's spans, and the sample API's pool beside them. An API that exports none keeps
+/// nobody waiting for long.
+fn plan(listen: Option<SocketAddr>, own: bool) -> String {
+    let traces = |address| format!("  traces: {{ listen: \"{address}\", linger: 2s }}\n");
+    match listen {
+        None => PLAN.to_owned(),
+        Some(address) => {
+            format!("{PLAN}\ncorrelate:\n{}{}", traces(address), if own { "" } else { POOL })
+        }
+    }
 }
 
 /// The files that the demo's run leaves.

@@ -1,7 +1,7 @@
 //! A distribution: columns over a logarithmic axis, with its percentiles marked.
 
 use super::scale::{Kind, Scale};
-use super::svg::{Anchor, Svg, fitted, wide};
+use super::svg::{Anchor, Svg, fitted, wide, within};
 use super::{Ink, Size, Unit};
 
 /// A distribution as columns.
@@ -44,6 +44,8 @@ const HEIGHT: f64 = 150.0;
 const ROWS: [usize; 2] = [2, 3];
 const ROW: f64 = 13.0;
 const AXIS: f64 = 24.0;
+/// No label beside an axis takes more room.
+const MOST_LABEL: f64 = 90.0;
 
 // === impl Columns ===
 
@@ -59,7 +61,7 @@ impl Columns {
         let high = self.columns.last().map_or(10.0, |column| column.high);
         let y = Scale::new(Kind::Linear, 0.0, most, head + HEIGHT, head);
         let ticks = y.ticks(4);
-        let left = ticks.iter().map(|tick| wide(&Unit::Count.label(*tick))).fold(24.0, f64::max) + 8.0;
+        let left = ticks.iter().map(|tick| wide(&Unit::Count.label(*tick))).fold(24.0, f64::max).min(MOST_LABEL) + 8.0;
         let right = size.width() - 10.0;
         let x = Scale::log(low, high, left, right);
         let mut svg = Svg::begin(size, head + HEIGHT + AXIS, &self.title, &self.description);
@@ -86,7 +88,7 @@ impl Columns {
         for tick in x.ticks(if size == Size::Wide { 12 } else { 5 }) {
             let text = self.unit.label(tick);
             let half = wide(&text) / 2.0;
-            let place = x.at(tick).clamp(left.min(half), size.width() - half - 1.0);
+            let place = within(x.at(tick), left.min(half), size.width() - half - 1.0);
             if place - half < taken + 6.0 {
                 continue;
             }
@@ -109,7 +111,7 @@ impl Columns {
             let name = fitted(&marker.name, size.width() / 4.0);
             for text in [format!("{name} {}", self.unit.told(marker.at)), name.clone()] {
                 let half = wide(&text) / 2.0;
-                let place = at.clamp(left + half, size.width() - half - 2.0);
+                let place = within(at, left + half, size.width() - half - 2.0);
                 let Some(row) = ends.iter().position(|end| place - half > end + 5.0) else { continue };
                 ends[row] = place + half;
                 let line = head - 8.0 - ROW * row as f64;

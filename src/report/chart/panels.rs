@@ -2,7 +2,7 @@
 //! in one line.
 
 use super::scale::{Kind, Scale, seconds_between};
-use super::svg::{Anchor, Svg, fitted, wide};
+use super::svg::{Anchor, Svg, fitted, wide, within};
 use super::unit::{Unit, instant};
 use super::{Ink, Size};
 
@@ -93,6 +93,8 @@ const BOLD: f64 = 1.15;
 const LABEL: f64 = 34.0;
 const GAP: f64 = 10.0;
 const AXIS: f64 = 22.0;
+/// No label beside an axis takes more room.
+const MOST_LABEL: f64 = 90.0;
 /// What is there is seen, however little it is.
 const LEAST: f64 = 2.5;
 
@@ -112,7 +114,7 @@ impl Panels {
             .iter()
             .zip(&ticks)
             .flat_map(|(panel, ticks)| ticks.iter().map(|tick| wide(&panel.unit.label(*tick))));
-        let left = longest.fold(24.0, f64::max) + 11.0;
+        let left = longest.fold(24.0, f64::max).min(MOST_LABEL) + 11.0;
         let right = size.width() - 8.0;
         let x = Scale::exactly(from, to, left, right);
         let mut svg = Svg::begin(size, height, &self.title, &self.description);
@@ -154,7 +156,7 @@ impl Panels {
             let place = x.at(*at);
             let text = instant(*at);
             let half = wide(&text) / 2.0;
-            let place = place.clamp(left.min(half), size.width() - half - 1.0);
+            let place = within(place, left.min(half), size.width() - half - 1.0);
             svg.text("tick", (place, top + 6.0), Anchor::Middle, &text);
         }
         svg.finish()

@@ -159,6 +159,11 @@ pub(super) fn fitted(text: &str, pixels: f64) -> String {
     format!("{kept}…")
 }
 
+/// A place that is no less than `low` and, where there is room for both, no more than `high`.
+pub(super) const fn within(place: f64, low: f64, high: f64) -> f64 {
+    place.min(high).max(low)
+}
+
 /// How wide a text is.
 pub(super) fn wide(text: &str) -> f64 {
     text.chars().count() as f64 * CHARACTER

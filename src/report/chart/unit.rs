@@ -53,6 +53,8 @@ pub(super) fn instant(seconds: f64) -> String {
 fn time(ms: f64) -> String {
     match ms.abs() {
         0.0 => "0".to_owned(),
+        // Longer than anything lasts: the powers of ten alone.
+        above if above >= 1e15 => format!("{:.0e}h", ms / 36e5),
         below if below < 1.0 => format!("{}µs", format::trimmed(ms * 1e3, 1)),
         below if below < 1e3 => format!("{}ms", format::trimmed(ms, 2)),
         below if below < 6e4 => format!("{}s", format::trimmed(ms / 1e3, 2)),
@@ -63,6 +65,7 @@ fn time(ms: f64) -> String {
 
 fn short(value: f64) -> String {
     match value.abs() {
+        above if above >= 1e15 => format!("{value:.0e}"),
         above if above >= 1e9 => format!("{}G", format::trimmed(value / 1e9, 2)),
         above if above >= 1e6 => format!("{}M", format::trimmed(value / 1e6, 2)),
         above if above >= 1e4 => format!("{}k", format::trimmed(value / 1e3, 2)),

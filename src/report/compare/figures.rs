@@ -63,6 +63,9 @@ const WINDOWS: u32 = 20;
 const FEWEST: usize = 6;
 const VALUES: u64 = 5;
 
+/// Values that must lie above a percentile for it to say anything: a p(95) needs sixty.
+const ABOVE: f64 = 3.0;
+
 /// What is slower where it is greater.
 /// Iterations hold pauses, and the parts of a request are in it already.
 const TIMES: [&str; 2] = ["http_req_duration", "http_req_response_time"];
@@ -250,8 +253,13 @@ fn of_trend(
     let better = |stat: Aggregation| match stat {
         Aggregation::Med | Aggregation::Percentile(_) if slower => {
             // The tail of a tail is noise: what is judged is the middle and p(95).
-            let judged = matches!(stat, Aggregation::Med) || stat == Aggregation::Percentile(95.0);
-            if judged { Better::Lower } else { Better::Neither }
+            let above = match stat {
+                Aggregation::Med => 0.5,
+                stat if stat == Aggregation::Percentile(95.0) => 0.05,
+                _ => 0.0,
+            };
+            let known = trend.count() as f64 * above >= ABOVE;
+            if known { Better::Lower } else { Better::Neither }
         }
         stat => asked(result, name, stat),
     };

@@ -63,6 +63,16 @@ async fn what_differs_by_less_than_the_threshold_or_a_millisecond_is_the_same() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_percentile_of_few_requests_is_told_and_its_median_judged() {
+    let mut slow = vec![10; 18];
+    slow[..3].fill(300);
+    let comparison = compared(&run(1, vec![10; 18], 0), &run(2, slow, 0));
+    assert_eq!(row(&comparison, "http_req_duration", "p(95)").outcome, Outcome::Told);
+    assert!(!comparison.is_regression(), "{}", comparison.sentence());
+    assert!(compared(&run(1, vec![10; 18], 0), &run(2, vec![300; 18], 0)).is_regression());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hiccup_of_one_run_is_no_regression() {
     // One window of twenty is slow: 6 % of the requests, enough to move p(95) far.
     let mut hiccup = takes(50, 2);

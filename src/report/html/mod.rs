@@ -10,6 +10,7 @@ mod page;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use super::chart::{STYLE, Size};
 use super::saved::Opened;

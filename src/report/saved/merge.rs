@@ -148,7 +148,8 @@ impl Played {
         // In the order of their starts: each stretch of time in which somebody played, with its longest pause.
         let mut stretches: Vec<(SystemTime, SystemTime, Duration)> = Vec::new();
         for run in runs {
-            let (from, to) = (run.run.started, run.run.started + run.run.duration);
+            let from = run.run.started;
+            let to = from.checked_add(run.run.duration).unwrap_or(from);
             match stretches.last_mut() {
                 Some((_, end, paused)) if from <= *end => {
                     *end = to.max(*end);

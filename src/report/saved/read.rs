@@ -2,7 +2,9 @@
 
 use super::{FORMAT, SavedRun, VERSION};
 use crate::measure::SavedError;
+use crate::plan::units::LONGEST;
 use serde::Deserialize;
+use std::time::Duration;
 use thiserror::Error;
 
 /// Why something is no result, or results are no one run.
@@ -57,6 +59,9 @@ pub enum ResultError {
     },
 }
 
+/// More than any Job has.
+const MOST_WORKERS: usize = 100_000;
+
 /// What every version has.
 #[derive(Deserialize)]
 struct Head {
@@ -89,8 +94,15 @@ pub fn read(bytes: &[u8]) -> Result<SavedRun, ResultError> {
         return Err(ResultError::Version { found: version });
     }
     let run: SavedRun = serde_json::from_slice(bytes).map_err(ResultError::Damaged)?;
-    if run.workers.is_empty() || !run.course.is_sound() {
-        return Err(ResultError::Questions("nobody played it".to_owned()));
+    let long = |lasted: Duration| lasted > LONGEST;
+    if run.workers.is_empty() || run.workers.len() > MOST_WORKERS {
+        return Err(ResultError::Questions("as many workers as nobody has".to_owned()));
+    }
+    if long(run.run.duration) || long(run.run.paused) || run.workers.iter().any(|worker| long(worker.duration)) {
+        return Err(ResultError::Questions("it lasted longer than any run".to_owned()));
+    }
+    if !run.course.is_sound() {
+        return Err(ResultError::Questions("its course is none".to_owned()));
     }
     Ok(run)
 }

@@ -256,9 +256,38 @@ async fn what_is_written_stays_what_the_documentation_says() {
     assert_eq!(keys(&written["workers"][0]), "id segment started duration_ms verdict environment");
 }
 
-/// Writes the fixture of the first version; by hand, and never again once a release reads it.
-#[tokio::test(start_paused = true)]
-#[ignore = "writes the fixture"]
-async fn write_the_fixture() {
-    std::fs::write("src/report/fixtures/result-1.json", result(&Wish::default()).to_json()).unwrap();
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_file_that_somebody_changed_is_refused_or_read_and_never_breaks_anything(
+        changes in proptest::collection::vec((0..20_000_usize, 0..16_usize), 1..4),
+    ) {
+        const WITH: [&str; 16] = [
+            "0", "-1", "1e308", "18446744073709551615", "-9223372036854775808", "null", "\"x\"", "[]", "{}", "0.5", "true",
+            "[[1,2]]", "1e-300", "9999999999", "\"\\u0000<hostile>\"", "[null]",
+        ];
+        // A value somewhere is another one.
+        let mut text = VERSION_1.to_owned();
+        for (at, with) in changes {
+            let Some(from) = text.get(at..).and_then(|rest| rest.find(':')).map(|found| at + found + 1) else { continue };
+            let rest = &text[from..];
+            let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+            text.replace_range(from..from + end, WITH[with]);
+        }
+        if let Ok(run) = read(text.as_bytes())
+            && let Ok(opened) = run.clone().open()
+        {
+            let _ = super::super::text::text(&opened.report, Style::Plain);
+            let page = crate::report::html(&opened).unwrap();
+            proptest::prop_assert!(!page.contains("<hostile>"));
+            let other = read(VERSION_1.as_bytes()).unwrap();
+            let both = vec![("a".to_owned(), run), ("b".to_owned(), other)];
+            if let Ok((merged, _)) = merge(both) {
+                let _ = merged.open().unwrap();
+            }
+            let same = [("a".to_owned(), opened)];
+            let _ = crate::report::compare::text(&crate::report::compare(&same, &same, 0.1), Style::Plain);
+        }
+    }
 }
