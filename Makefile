@@ -34,9 +34,10 @@ soak: ## What takes the whole machine: a calm generator is valid, a starved one 
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
 	cargo test -p pacecar --features engine --lib -- --ignored --nocapture tune::tests::statistics::soak
 
-e2e: ## OTLP in and on, against the real OpenTelemetry Collector (skipped where there is no Go)
+e2e: ## Against the real OpenTelemetry Collector, and a real kube-apiserver (skipped where there is no Go)
 	@scripts/ensure.sh rust cc
 	@scripts/collector.sh
+	@scripts/kubernetes.sh
 
 lint: ## Format, clippy, documentation, unused and too many dependencies
 	@scripts/ensure.sh rust cc
