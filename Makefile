@@ -24,9 +24,11 @@ demo-node: ## The same with a Node service in the sample API's place: examples/n
 	cargo run --release -p pacecar-sidecar -- demo -- node examples/node-api/server.mjs
 
 test: ## Every test: units, documentation, architecture, end to end on a real Postgres, Redis, InfluxDB, Prometheus
-	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6
+	@scripts/ensure.sh rust cc postgres redis influxdb prometheus node k6 s3
 	npm --prefix examples/node-api ci --no-audit --no-fund --loglevel=error
 	cargo test --workspace --all-features
+	npm --prefix sidecar/node ci --no-audit --no-fund --loglevel=error
+	npm --prefix sidecar/node test --loglevel=error
 
 soak: ## What takes the whole machine: a calm generator is valid, a starved one never (root); 200 kills leave nothing
 	@scripts/ensure.sh rust cc postgres
@@ -34,10 +36,11 @@ soak: ## What takes the whole machine: a calm generator is valid, a starved one 
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
 	cargo test -p pacecar --features engine --lib -- --ignored --nocapture tune::tests::statistics::soak
 
-e2e: ## Against the real OpenTelemetry Collector, and a real kube-apiserver (skipped where there is no Go)
+e2e: ## Against a real OpenTelemetry Collector and kube-apiserver, kustomize and Helm, built with Go (skipped where there is none)
 	@scripts/ensure.sh rust cc
 	@scripts/collector.sh
 	@scripts/kubernetes.sh
+	@scripts/deploy.sh
 
 lint: ## Format, clippy, documentation, unused and too many dependencies
 	@scripts/ensure.sh rust cc

@@ -33,7 +33,7 @@ fn schedules(criterion: &mut Criterion) {
         criterion.bench_function(&format!("schedule step: {name}"), |bench| bench.iter(|| black_box(schedule.next())));
     }
     let stages = [50, 0, 100, 20].map(|target| VuStage { duration: SECOND, target }).to_vec();
-    let ramp = VuRamp { start: 1, stages, graceful_ramp_down: SECOND, graceful_stop: SECOND };
+    let ramp = VuRamp { start: 1, stages, graceful_ramp_down: SECOND, graceful_stop: SECOND, held: false };
     criterion.bench_function("VU spans: 4 stages", |bench| bench.iter(|| black_box(ramp.spans(black_box(30)))));
 }
 

@@ -145,13 +145,25 @@ need_node() {
     if [ "$major" -lt 20 ]; then give_up 'Node.js' "version 20 or later, and this is $(node --version)"; fi
 }
 
+# A local S3 server for the tests; without it they say that they are skipped.
+need_s3() {
+    local venv=target/tools/moto
+    if [ -x "$venv/bin/moto_server" ]; then return 0; fi
+    need_python
+    python3 -m venv "$venv"
+    if ! "$venv/bin/pip" install --quiet --disable-pip-version-check 'moto[s3]' flask flask-cors; then
+        rm -rf "$venv"
+        say "moto, an S3 server for tests, could not be installed: those tests are skipped"
+    fi
+}
+
 need_wrk() {
     command -v wrk >/dev/null || install wrk wrk
 }
 
 for need in "$@"; do
     case $need in
-        rust | cc | node | postgres | redis | influxdb | prometheus | etcd | curl | openssl | python | k6 | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | influxdb | prometheus | etcd | curl | openssl | python | k6 | s3 | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

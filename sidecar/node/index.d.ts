@@ -65,6 +65,8 @@ export interface PoolOptions {
   instrumented?: boolean;
   /** Whether a synthetic SELECT outside of a transaction gets one too (a function may write); true unless it is said. */
   reads?: boolean;
+  /** Told each wait for a connection in ms, also one that ended without; it must not throw. */
+  onWait?: (ms: number) => void;
 }
 
 /** What `pool` needs of pg's Pool. */

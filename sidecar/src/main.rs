@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod results;
 mod signals;
+mod store;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -49,7 +50,7 @@ fn dispatch(command: Command) -> std::io::Result<Exit> {
         Command::Run(args) => Ok(runtime()?.block_on(commands::run::execute(*args))),
         Command::Cleanup(args) => Ok(runtime()?.block_on(commands::cleanup::execute(args))),
         Command::Demo(args) => Ok(runtime()?.block_on(commands::demo::execute(args))),
-        Command::Canary(_) => Ok(not_yet("canary")),
+        Command::Canary(args) => Ok(runtime()?.block_on(commands::canary::execute(*args))),
         Command::Tune(args) => Ok(runtime()?.block_on(commands::tune::execute(args))),
         Command::Compare(args) => Ok(commands::compare::execute(&args)),
         Command::Merge(args) => Ok(commands::merge::execute(&args)),
@@ -74,11 +75,4 @@ fn usage(error: &clap::Error) -> ExitCode {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Ok(())) => ExitCode::SUCCESS,
         _ => ExitCode::from(Exit::InvalidPlan.code()),
     }
-}
-
-fn not_yet(command: &str) -> Exit {
-    output::error(&format!(
-        "{command}: not yet. `pacecar run`, `check`, `schema`, `cleanup`, `tune`, `demo`, `merge`, `report` and what steers a run work."
-    ));
-    Exit::InvalidPlan
 }

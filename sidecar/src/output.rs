@@ -2,6 +2,7 @@
 //!
 //! A closed pipe (`pacecar schema | head`) is the reader's choice, not an error.
 
+use crate::store::Place;
 use std::io::Write;
 use std::path::Path;
 
@@ -22,37 +23,16 @@ pub(crate) fn error(text: &str) {
     message(&format!("pacecar: {text}\n"));
 }
 
-/// Writes a file that was asked for. A failure is told and changes no exit code: the run stands whatever becomes of its files.
-pub(crate) fn file(path: &Path, what: &str, bytes: &[u8]) {
-    if let Err(failure) = store(path, bytes) {
-        error(&format!("{what} cannot be written to {}: {failure}", path.display()));
-    }
-}
-
-/// Writes a file as a whole or not at all: who reads it never finds half of one, and a full disk leaves what was there.
-fn store(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let there = std::fs::metadata(path);
-    // A pipe or a device is written to, never replaced.
-    if there.is_ok_and(|there| !there.is_file()) {
-        return std::fs::write(path, bytes);
-    }
-    // A link stays one.
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let beside = target.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = std::fs::File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    match written.and_then(|()| std::fs::rename(&beside, &target)) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let _ = std::fs::remove_file(&beside);
-            // The folder may be another's, and the file ours.
-            if target.is_file() && error.kind() == std::io::ErrorKind::PermissionDenied {
-                return std::fs::write(&target, bytes);
-            }
-            Err(error)
-        }
+/// Writes a file that was asked for: to a path, or to the address of a store. A failure is told and changes no exit
+/// code: the run stands whatever becomes of its files.
+pub(crate) fn file(place: &Path, what: &str, bytes: &[u8]) {
+    let told = place.display();
+    let written = match place.to_str().map(str::parse::<Place>) {
+        Some(Ok(place)) => place.write(bytes.to_vec()).map_err(|failure| pacecar::run::chain(&failure)),
+        Some(Err(problem)) => Err(problem.to_string()),
+        None => Place::File(place.to_owned()).write(bytes.to_vec()).map_err(|failure| pacecar::run::chain(&failure)),
+    };
+    if let Err(failure) = written {
+        error(&format!("{what} cannot be written to {told}: {failure}"));
     }
 }

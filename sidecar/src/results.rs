@@ -1,5 +1,6 @@
 //! Results and what is made of them: read from where they are, written to where they are wanted.
 
+use crate::store::{Place, PlaceError};
 use crate::{logging, output};
 use pacecar::report::{self, Exit, Opened, RunReport, SavedRun, Style};
 use pacecar::run::chain;
@@ -28,13 +29,15 @@ pub(crate) fn read(name: &str) -> Result<SavedRun, Exit> {
         output::error(&format!("{name}: {problem}"));
         Exit::InvalidPlan
     };
-    let mut bytes = Vec::new();
-    let done = if name == "-" {
-        std::io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes)
+    let unreadable = |why: String| refused(format!("the result cannot be read: {why}"));
+    let bytes = if name == "-" {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes);
+        read.map(|_| bytes).map_err(|error| unreadable(error.to_string()))?
     } else {
-        std::fs::File::open(name).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes))
+        let place: Place = name.parse().map_err(|error: PlaceError| refused(error.to_string()))?;
+        place.read().map_err(|error| unreadable(chain(&error)))?
     };
-    done.map_err(|error| refused(format!("the result cannot be read: {error}")))?;
     report::saved::read(&bytes).map_err(|error| refused(chain(&error)))
 }
 
@@ -42,6 +45,14 @@ pub(crate) fn read(name: &str) -> Result<SavedRun, Exit> {
 pub(crate) fn open(name: &str, run: SavedRun) -> Result<Opened, Exit> {
     run.open().map_err(|error| {
         output::error(&format!("{name}: {}", chain(&error)));
+        Exit::InvalidPlan
+    })
+}
+
+/// Tells what is no place for a file; the command ends there.
+pub(crate) fn refuse(checked: Result<(), Vec<String>>) -> Result<(), Exit> {
+    checked.map_err(|problems| {
+        problems.iter().for_each(|problem| output::error(problem));
         Exit::InvalidPlan
     })
 }
@@ -55,6 +66,25 @@ pub(crate) fn print(report: &RunReport) {
 // === impl Wanted ===
 
 impl Wanted {
+    /// Whether each is a place that a file can go to: asked before anything is sent.
+    ///
+    /// # Errors
+    /// What is none, with its flag.
+    pub(crate) fn check(&self) -> Result<(), Vec<String>> {
+        let all = [
+            ("--summary-export", &self.summary),
+            ("--result", &self.result),
+            ("--report", &self.report),
+            ("--junit", &self.junit),
+        ];
+        let problem = |(flag, place): (&str, &Option<String>)| {
+            let error = place.as_ref()?.parse::<Place>().err()?;
+            Some(format!("{flag}: {error}"))
+        };
+        let problems: Vec<String> = all.into_iter().filter_map(problem).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// Whether all that is counted is to be kept.
     pub(crate) const fn keeps(&self) -> bool {
         self.result.is_some() || self.report.is_some()

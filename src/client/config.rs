@@ -65,6 +65,8 @@ pub struct Overrides {
     pub no_connection_reuse: bool,
     /// The guard's `hosts`.
     pub hosts: Option<HostFilter>,
+    /// This machine's part of the run, 0 to 1, and so of the guard's `max_rate`; none is all of it.
+    pub share: Option<f64>,
     /// `PACECAR_SECRET`; an empty one is none.
     pub secret: Option<String>,
     /// `--http-debug`: who listens.
@@ -85,7 +87,8 @@ pub fn compile(plan: &Plan, overrides: &Overrides, diagnostics: &mut Diagnostics
     };
     let guard = plan.guard.as_ref().and_then(|guard| guard.max_rate);
     let max_rate = guard.and_then(|rate| {
-        let period = period_of(rate.value);
+        let Rate { count, per } = rate.value;
+        let period = period_of(Rate { count: count * overrides.share.unwrap_or(1.0), per });
         if period.is_none() {
             diagnostics.error(rate.span, "max_rate must be above 0").hint("for example 100/s");
         }
@@ -276,6 +279,15 @@ mod tests {
             assert_eq!(config.period, period.map(Duration::from_millis), "{max_rate:?} {rps:?}");
             assert!(!diagnostics.has_errors());
         }
+    }
+
+    #[test]
+    fn a_part_of_a_run_has_a_part_of_what_the_guard_allows() {
+        let mut diagnostics = Diagnostics::new("-");
+        let plan = plan(Some(Rate { count: 100.0, per: Duration::from_secs(1) }));
+        let overrides = Overrides { share: Some(0.25), ..Overrides::default() };
+        let config = compile(&plan, &overrides, &mut diagnostics);
+        assert_eq!(config.period, Some(Duration::from_millis(40)));
     }
 
     #[test]

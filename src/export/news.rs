@@ -1,6 +1,7 @@
 //! What outputs are told while a run lives, and the points in it.
 
 use super::tags::{Class, Tagging};
+use crate::measure::slo::AlertChange;
 use crate::measure::{Batch, MetricId, Record, Unfinished, shed};
 use crate::semconv::{SpanId, TraceId};
 use std::ops::Range;
@@ -49,6 +50,8 @@ pub enum EventKind {
     Stopped,
     /// Its load is over.
     Ended,
+    /// An alert of an objective fires, or no longer does.
+    Alert(Box<AlertChange>),
 }
 
 /// Values of one class at one instant.

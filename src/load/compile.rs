@@ -20,6 +20,18 @@ pub const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 pub struct Allow {
     /// Scenarios without a `duration`: a canary's.
     pub endless: bool,
+    /// No scenario ends by itself, whatever its `duration` says, and ramps hold their last stage: a canary's.
+    pub for_ever: bool,
+}
+
+// === impl Allow ===
+
+impl Allow {
+    /// What a canary plays: until it is stopped.
+    #[must_use]
+    pub const fn canary() -> Self {
+        Self { endless: true, for_ever: true }
+    }
 }
 
 /// Checks scenarios and makes them ready to run. `ids` names them, in the same order, in what is measured.
@@ -78,6 +90,10 @@ impl Check<'_> {
     fn model(&mut self, scenario: &Scenario) -> Option<Model> {
         let span = scenario.span;
         match &scenario.executor {
+            Executor::SharedIterations { .. } | Executor::PerVuIterations { .. } if self.allow.for_ever => {
+                self.counted(span);
+                None
+            }
             Executor::SharedIterations { vus, iterations, max_duration } => {
                 let ok = self.vus(*vus) & self.lasts(span, "maxDuration", *max_duration);
                 if ok && iterations.value < u64::from(vus.value) {
@@ -106,7 +122,8 @@ impl Check<'_> {
             }
             Executor::ConstantVus { vus, duration } => {
                 let ok = self.vus(*vus) & self.duration(span, *duration);
-                ok.then_some(Model::ConstantVus { vus: vus.value, duration: *duration })
+                let duration = self.obeyed(span, *duration);
+                ok.then_some(Model::ConstantVus { vus: vus.value, duration })
             }
             Executor::RampingVus { start_vus, stages, graceful_ramp_down } => {
                 self.ramp(scenario, *start_vus, stages, *graceful_ramp_down)
@@ -117,9 +134,10 @@ impl Check<'_> {
                     ok = self.error(place(rate.span, span), "the iteration rate must be more than 0");
                 }
                 ok &= self.arrival_vus(span, *vus);
+                let duration = self.obeyed(span, *duration);
                 ok.then(|| {
                     Model::ArrivalRate(ArrivalRate {
-                        intensity: Intensity::constant(rate.value, *time_unit, *duration),
+                        intensity: Intensity::constant(rate.value, *time_unit, duration),
                         spacing: self.spacing(*arrivals, Spacing::FromStart),
                         pre_allocated: vus.pre_allocated.value,
                         max: vus.max.value,
@@ -132,11 +150,15 @@ impl Check<'_> {
                 for stage in stages {
                     ok &= self.rate(span, "the target of a stage", stage.target, *time_unit);
                 }
-                ok &= self.arrival_vus(span, *vus);
+                ok &= self.arrival_vus(span, *vus) & self.held(span, stages);
                 ok.then(|| {
                     let stages: Vec<_> = stages.iter().map(|stage| (stage.duration, stage.target.value)).collect();
                     Model::ArrivalRate(ArrivalRate {
-                        intensity: Intensity::ramping(start_rate.value, *time_unit, &stages),
+                        intensity: if self.allow.for_ever {
+                            Intensity::ramping_held(start_rate.value, *time_unit, &stages)
+                        } else {
+                            Intensity::ramping(start_rate.value, *time_unit, &stages)
+                        },
                         spacing: self.spacing(*arrivals, Spacing::FromFirst),
                         pre_allocated: vus.pre_allocated.value,
                         max: vus.max.value,
@@ -168,7 +190,9 @@ impl Check<'_> {
             stages: whole,
             graceful_ramp_down: down,
             graceful_stop: scenario.graceful_stop,
+            held: self.allow.for_ever,
         };
+        ok &= self.held(span, stages);
         if ok && ramp.peak() == 0 {
             ok = self.error(span, "either startVUs or one of the stages' targets must be greater than 0");
         }
@@ -199,6 +223,7 @@ impl Check<'_> {
         if let Some(duration) = duration {
             ok &= self.bounded(span, "duration", duration);
         }
+        let duration = self.obeyed(span, duration);
         ok.then_some(Model::ExternallyControlled { vus: vus.value, max_vus: max.value, duration })
     }
 
@@ -214,6 +239,38 @@ impl Check<'_> {
         }
         let total = stages.iter().try_fold(Duration::ZERO, |sum, stage| sum.checked_add(stage.duration));
         self.bounded(span, "the duration of all stages", total.unwrap_or(Duration::MAX)) && ok
+    }
+
+    /// A canary has no end: its scenarios have none either, and that is told where the plan says otherwise.
+    fn obeyed(&mut self, span: Span, duration: Option<Duration>) -> Option<Duration> {
+        if !self.allow.for_ever {
+            return duration;
+        }
+        if duration.is_some() {
+            let name = &self.name;
+            self.diagnostics
+                .warning(span, format!("scenario {name}: its `duration` is not obeyed"))
+                .hint("a canary lasts until it is stopped; `pacecar run` ends");
+        }
+        None
+    }
+
+    /// What counts its iterations comes to an end, and a canary must not.
+    fn counted(&mut self, span: Span) {
+        self.sound = false;
+        let name = &self.name;
+        self.diagnostics
+            .error(span, format!("scenario {name}: iterations that are counted come to an end, and a canary has none"))
+            .hint("constant-arrival-rate or constant-vus; `pacecar run` takes this one");
+    }
+
+    /// Whether there is something to hold after the last stage.
+    fn held(&mut self, span: Span, stages: &[Stage]) -> bool {
+        let nothing = stages.last().is_some_and(|last| last.target.value <= 0.0);
+        if !self.allow.for_ever || !nothing {
+            return true;
+        }
+        self.error(span, "a canary holds its last stage, and this one's target is 0: nothing would be sent")
     }
 
     fn vus(&mut self, vus: Spanned<u32>) -> bool {
@@ -346,6 +403,28 @@ mod tests {
         scenario(Executor::RampingVus { start_vus: Spanned::nowhere(start), stages, graceful_ramp_down: SECOND * 30 })
     }
 
+    #[test]
+    fn a_canary_never_ends_and_ramps_hold_their_last_stage() {
+        let canary = |scenario| compiled(&[scenario], Allow::canary());
+        let (plan, told) = canary(constant(3, None));
+        assert!(plan.unwrap().duration().is_none() && told.is_empty(), "{told}");
+        let (plan, told) = canary(constant(3, Some(SECOND)));
+        assert!(plan.unwrap().duration().is_none() && told.contains("not obeyed"), "{told}");
+        let (plan, _) = canary(ramping(1, &[(10, 4.0), (10, 2.0)]));
+        let Model::RampingVus(ramp) = &plan.as_ref().unwrap().scenarios()[0].model else { panic!("a ramp") };
+        assert_eq!((plan.as_ref().unwrap().duration(), ramp.spans(1).last().unwrap().off), (None, MAX_DURATION));
+        assert!(ramp.spans(2).last().unwrap().off <= SECOND * 20);
+        let (plan, told) = canary(ramping(1, &[(10, 4.0), (10, 0.0)]));
+        assert!(plan.is_none() && told.contains("holds its last stage"), "{told}");
+        let one = Executor::PerVuIterations {
+            vus: Spanned::nowhere(1),
+            iterations: Spanned::nowhere(1),
+            max_duration: SECOND,
+        };
+        let (plan, told) = canary(scenario(one));
+        assert!(plan.is_none() && told.contains("come to an end"), "{told}");
+    }
+
     fn compiled(scenarios: &[Scenario], allow: Allow) -> (Option<LoadPlan>, String) {
         let ids: Vec<ScenarioId> = (0..).map(ScenarioId).take(scenarios.len()).collect();
         let mut diagnostics = Diagnostics::new("p");
@@ -402,9 +481,9 @@ mod tests {
 
     #[test]
     fn only_a_canary_is_endless() {
-        let (plan, _) = compiled(&[constant(1, None)], Allow { endless: true });
+        let (plan, _) = compiled(&[constant(1, None)], Allow { endless: true, ..Allow::default() });
         assert_eq!(plan.unwrap().duration(), None);
-        let (plan, _) = compiled(&[constant(1, Some(SECOND * 10))], Allow { endless: true });
+        let (plan, _) = compiled(&[constant(1, Some(SECOND * 10))], Allow { endless: true, ..Allow::default() });
         assert_eq!(plan.unwrap().duration(), Some(SECOND * 40));
     }
 

@@ -167,7 +167,7 @@ impl ScenarioPlan {
                 Some(*max_duration)
             }
             Model::ConstantVus { duration, .. } | Model::ExternallyControlled { duration, .. } => *duration,
-            Model::RampingVus(ramp) => Some(ramp.duration()),
+            Model::RampingVus(ramp) => (!ramp.held).then(|| ramp.duration()),
             Model::ArrivalRate(open) => open.intensity.end(),
         }
     }

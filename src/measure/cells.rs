@@ -6,6 +6,7 @@ use super::histogram::Histogram;
 use super::layout::{Layout, MetricId};
 use super::metric::{CUSTOM_BUILT_IN, FAILURES, ITERATION_TRENDS, REQUEST_TRENDS};
 use super::starts::Starts;
+use super::tally::Judging;
 use super::timeline::{Prepared, Timeline};
 use crate::plan::MetricKind;
 use std::time::Duration;
@@ -92,6 +93,7 @@ pub(crate) enum Cell {
     Counter(f64),
     Gauge(Range),
     Timeline(Box<Timeline>),
+    Tally(Box<Judging>),
 }
 
 /// A trend, and when the work was due that belongs to it and never finished.
@@ -145,7 +147,7 @@ impl Cells {
         each(&mut self.iteration_trends, &other.iteration_trends, Histogram::merge);
         each(&mut self.scenarios, &other.scenarios, ScenarioCells::merge);
         each(&mut self.cuts, &other.cuts, |a, b| {
-            if timed || !matches!(b, Cell::Timeline(_)) {
+            if timed || !matches!(b, Cell::Timeline(_) | Cell::Tally(_)) {
                 a.merge(b);
             }
         });
@@ -220,6 +222,7 @@ impl Cell {
             Self::Counter(sum) if value.is_finite() => *sum += value,
             Self::Gauge(range) if value.is_finite() => range.set(value, at()),
             Self::Timeline(timeline) => timeline.record(value, at()),
+            Self::Tally(judging) => judging.record(value),
             Self::Counter(_) | Self::Gauge(_) => {}
         }
     }
@@ -228,6 +231,7 @@ impl Cell {
         match self {
             Self::Trend(trend) => trend.cut_off.add(due),
             Self::Timeline(timeline) => timeline.cut_off(due, at),
+            Self::Tally(judging) => judging.cut_off(due, at),
             _ => {}
         }
     }
@@ -235,6 +239,9 @@ impl Cell {
     pub(crate) fn dropped(&mut self, scenario: usize, due: Duration) {
         if let Self::Timeline(timeline) = self {
             timeline.dropped(scenario, due);
+        }
+        if let Self::Tally(judging) = self {
+            judging.dropped(scenario);
         }
         if let Self::Trend(trend) = self {
             if trend.dropped.len() <= scenario {
@@ -260,6 +267,7 @@ impl Cell {
             (Self::Counter(a), Self::Counter(b)) => *a += b,
             (Self::Gauge(a), Self::Gauge(b)) => a.merge(b),
             (Self::Timeline(a), Self::Timeline(b)) => a.merge(b),
+            (Self::Tally(a), Self::Tally(b)) => a.merge(b),
             // Two sets of cells of one layout have the same kinds.
             _ => {}
         }
@@ -276,6 +284,7 @@ impl Cell {
             Self::Counter(sum) => *sum = 0.0,
             Self::Gauge(range) => *range = Range::default(),
             Self::Timeline(timeline) => timeline.clear(),
+            Self::Tally(judging) => judging.clear(),
         }
     }
 }

@@ -101,6 +101,12 @@ impl Gate {
         }
     }
 
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        // The sender is at hand: it cannot have gone.
+        let _ = self.0.state.subscribe().wait_for(|state| state.since.is_some()).await;
+    }
+
     /// The iteration of this trace is over.
     pub fn leave(&self, trace: TraceId) {
         if !self.is_open() {

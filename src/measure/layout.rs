@@ -5,6 +5,7 @@
 
 use super::metric::{BUILT_IN, Metric, Scope};
 use super::selector::{Dynamic, Place, Selector};
+use super::tally::{Good, Judging, TallyDef, TallyId};
 use super::timeline::{Part, Prepared, Timeline, TimelineId};
 use crate::plan::{During, MetricKind};
 use std::collections::BTreeMap;
@@ -90,6 +91,7 @@ pub struct LayoutBuilder {
     pub(crate) parts: Parts,
     series: Vec<SeriesDef>,
     timelines: Vec<SeriesDef>,
+    tallies: Vec<TallyDef>,
     /// The site that stands for all past the bound.
     other: Option<SiteId>,
     overflowed: u64,
@@ -101,6 +103,7 @@ pub struct Layout {
     pub(crate) parts: Parts,
     pub(crate) series: Vec<SeriesDef>,
     pub(crate) timelines: Vec<SeriesDef>,
+    pub(crate) tallies: Vec<TallyDef>,
     pub(crate) cuts: Cuts,
     overflowed: u64,
 }
@@ -155,6 +158,17 @@ pub(crate) struct Cuts {
     pub(crate) run: Vec<Cut>,
 }
 
+/// What is kept of the samples of a cut.
+#[derive(Debug)]
+enum Keeping {
+    /// One figure.
+    Sum,
+    /// Over time.
+    OverTime,
+    /// How many were good.
+    Judged(Good),
+}
+
 /// One prepared cell and what a sample must have to be counted there.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
@@ -186,6 +200,7 @@ impl LayoutBuilder {
             parts: Parts { tags, metrics, ..Parts::default() },
             series: Vec::new(),
             timelines: Vec::new(),
+            tallies: Vec::new(),
             other: None,
             overflowed: 0,
         }
@@ -296,6 +311,13 @@ impl LayoutBuilder {
         TimelineId(u32::try_from(index).unwrap_or(u32::MAX))
     }
 
+    /// Prepares a cut through a metric whose samples are judged one by one.
+    pub fn tally(&mut self, metric: MetricId, selector: &Selector, good: Good) -> TallyId {
+        let (selector, source) = (selector.clone(), Source::default());
+        self.tallies.push(TallyDef { series: SeriesDef { metric, selector, during: None, source }, good });
+        TallyId(u32::try_from(self.tallies.len() - 1).unwrap_or(u32::MAX))
+    }
+
     /// Whether any sample can meet the selector, by what has been added so far. The tag that cannot be met otherwise.
     ///
     /// # Errors
@@ -316,13 +338,16 @@ impl LayoutBuilder {
     pub fn build(mut self) -> Arc<Layout> {
         let mut cuts = Cuts::of(&self.parts);
         for series in &mut self.series {
-            cuts.resolve(&self.parts, series, false);
+            cuts.resolve(&self.parts, series, &Keeping::Sum);
         }
         for timeline in &mut self.timelines {
-            cuts.resolve(&self.parts, timeline, true);
+            cuts.resolve(&self.parts, timeline, &Keeping::OverTime);
         }
-        let (series, timelines) = (self.series, self.timelines);
-        Arc::new(Layout { parts: self.parts, series, timelines, cuts, overflowed: self.overflowed })
+        for tally in &mut self.tallies {
+            cuts.resolve(&self.parts, &mut tally.series, &Keeping::Judged(tally.good));
+        }
+        let (series, timelines, tallies) = (self.series, self.timelines, self.tallies);
+        Arc::new(Layout { parts: self.parts, series, timelines, tallies, cuts, overflowed: self.overflowed })
     }
 
     fn push_site(&mut self, scenario: ScenarioId, tags: SiteTags, share: f64) -> SiteId {
@@ -390,7 +415,28 @@ impl Layout {
     /// Whether anything that is read asks for requests by tenant.
     #[must_use]
     pub fn asks_for_tenants(&self) -> bool {
-        self.series.iter().chain(&self.timelines).any(|cut| cut.selector.tags.iter().any(|(tag, _)| tag == "tenant"))
+        let tallies = self.tallies.iter().map(|tally| &tally.series);
+        let all = self.series.iter().chain(&self.timelines).chain(tallies);
+        all.into_iter().any(|cut| cut.selector.tags.iter().any(|(tag, _)| tag == "tenant"))
+    }
+
+    /// How many samples of a tally an iteration of each scenario makes, by scenario.
+    #[must_use]
+    pub fn samples_per_iteration(&self, tally: TallyId) -> BTreeMap<usize, f64> {
+        let Some(cut) = self.tallies.get(tally.0 as usize).map(|def| &def.series) else { return BTreeMap::new() };
+        let places = &cut.source.places;
+        match self.describe(cut.metric).map(|metric| metric.scope) {
+            Some(Scope::Scenario) => places.iter().map(|scenario| (*scenario, 1.0)).collect(),
+            Some(Scope::Check) => {
+                let site = |check: &usize| Some(self.parts.checks.get(*check)?.site.0 as usize);
+                let mut all = BTreeMap::new();
+                for (scenario, share) in places.iter().filter_map(site).flat_map(|site| self.parts.shares(&[site])) {
+                    *all.entry(scenario).or_insert(0.0) += share;
+                }
+                all
+            }
+            _ => self.parts.shares(places),
+        }
     }
 
     /// How many sites had to share the tag `other`.
@@ -451,17 +497,27 @@ impl Parts {
     /// The empty timeline of a cut whose places are known.
     fn over_time(&self, cut: &SeriesDef) -> Prepared {
         let timeline = match cut.metric {
-            MetricId::HTTP_REQ_RESPONSE_TIME => {
-                let mut shares = vec![0.0; self.scenarios.len()];
-                for (scenario, share) in self.shares(&cut.source.places) {
-                    shares.get_mut(scenario).into_iter().for_each(|known| *known = share);
-                }
-                Timeline::from_due(shares)
-            }
+            MetricId::HTTP_REQ_RESPONSE_TIME => Timeline::from_due(self.dropped_shares(cut)),
             MetricId::ITERATION_RESPONSE_TIME => Timeline::from_due(Vec::new()),
             metric => Timeline::new(self.metrics.get(metric.index()).map_or(MetricKind::Trend, |metric| metric.kind)),
         };
         Prepared::OverTime(Box::new(timeline))
+    }
+
+    /// By scenario, how often its dropped iteration stands in a cut of requests.
+    fn dropped_shares(&self, cut: &SeriesDef) -> Vec<f64> {
+        let mut shares = vec![0.0; self.scenarios.len()];
+        for (scenario, share) in self.shares(&cut.source.places) {
+            shares.get_mut(scenario).into_iter().for_each(|known| *known = share);
+        }
+        shares
+    }
+
+    /// The empty tally of a cut whose places are known.
+    fn judged(&self, cut: &SeriesDef, good: Good) -> Prepared {
+        let of_requests = cut.metric == MetricId::HTTP_REQ_RESPONSE_TIME;
+        let shares = if of_requests { self.dropped_shares(cut) } else { Vec::new() };
+        Prepared::Judged(Box::new(Judging::new(good, shares)))
     }
 
     fn source(&self, scope: Scope, selector: &Selector, dynamic: &Dynamic) -> Source {
@@ -490,16 +546,20 @@ impl Cuts {
         }
     }
 
-    /// Finds the places of a series, and prepares a cell where the base cells cannot answer it, as never over time.
-    fn resolve(&mut self, parts: &Parts, series: &mut SeriesDef, over_time: bool) {
+    /// Finds the places of a series, and prepares a cell where the base cells cannot answer it: they only have sums.
+    fn resolve(&mut self, parts: &Parts, series: &mut SeriesDef, keeping: &Keeping) {
         let Some(metric) = parts.metrics.get(series.metric.index()) else { return };
         let Some(dynamic) = series.selector.dynamic(metric.scope) else { return };
         series.source = parts.source(metric.scope, &series.selector, &dynamic);
-        if !over_time && !dynamic.needs_sample() && series.during.is_none() {
+        if matches!(keeping, Keeping::Sum) && !dynamic.needs_sample() && series.during.is_none() {
             return;
         }
         let cell = self.cells.len();
-        self.cells.push(if over_time { parts.over_time(series) } else { Prepared::Whole(metric.kind) });
+        self.cells.push(match keeping {
+            Keeping::Sum => Prepared::Whole(metric.kind),
+            Keeping::OverTime => parts.over_time(series),
+            Keeping::Judged(good) => parts.judged(series, *good),
+        });
         series.source.cell = Some(cell);
         let cut = Cut { metric: series.metric, cell, dynamic, during: series.during };
         if series.metric == MetricId::HTTP_REQ_RESPONSE_TIME && series.source.censored {

@@ -20,8 +20,10 @@ pub mod recorder;
 pub mod saved;
 pub mod selector;
 pub mod shed;
+pub mod slo;
 mod starts;
 pub mod stream;
+mod tally;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ pub use purse::{Cost, Purse, Reserved};
 pub use recorder::{IterationSample, Recorder, RecorderHandle, RequestSample};
 pub use saved::{SavedError, SavedTotals};
 pub use selector::Selector;
+pub use slo::Slos;
 pub use starts::Start;
 pub use stream::{Batch, CutOffRecord, IterationOutcome, IterationRecord, Mark, Place, Record, RequestRecord};
 pub use threshold::{ThresholdResult, Thresholds};

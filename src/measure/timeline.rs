@@ -6,6 +6,7 @@
 
 use super::cells::{Cell, Range, Share};
 use super::histogram::Histogram;
+use super::tally::Judging;
 use super::totals::Reading;
 use super::trend::Trend;
 use crate::plan::MetricKind;
@@ -426,6 +427,8 @@ pub(crate) enum Prepared {
     Whole(MetricKind),
     /// Over time: the empty timeline.
     OverTime(Box<Timeline>),
+    /// Judged one by one: nothing counted yet.
+    Judged(Box<Judging>),
 }
 
 // === impl Prepared ===
@@ -435,6 +438,7 @@ impl Prepared {
         match self {
             Self::Whole(kind) => Cell::new(*kind),
             Self::OverTime(timeline) => Cell::Timeline(timeline.clone()),
+            Self::Judged(judging) => Cell::Tally(judging.clone()),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::outcome::FailureKind;
 use super::recorder::{Recorder, Vus};
 use super::selector::Selector;
 use super::starts::Start;
+use super::tally::{Tally, TallyId};
 use super::target::Target;
 use super::timeline::{Timeline, TimelineId};
 use super::trend::Trend;
@@ -187,6 +188,16 @@ impl Totals {
         self.read(def.metric, &def.source, end)
     }
 
+    /// How many samples of a prepared cut were good, since the load began.
+    #[must_use]
+    pub fn tally(&self, tally: TallyId) -> Tally {
+        let cell = self.layout.tallies.get(tally.0 as usize).and_then(|def| def.series.source.cell);
+        match cell.and_then(|cell| self.cells.cuts.get(cell)) {
+            Some(Cell::Tally(judging)) => judging.tally,
+            _ => Tally::default(),
+        }
+    }
+
     /// What a prepared cut was over time.
     #[must_use]
     pub fn timeline(&self, timeline: TimelineId) -> Option<&Timeline> {
@@ -322,8 +333,8 @@ impl Totals {
             Cell::Rate(share) => Reading::Rate(*share),
             Cell::Counter(sum) => Reading::Counter(*sum),
             Cell::Gauge(range) => Reading::Gauge(*range),
-            // No series is kept over time.
-            Cell::Timeline(_) => return None,
+            // No series is kept over time, or as a tally.
+            Cell::Timeline(_) | Cell::Tally(_) => return None,
             Cell::Trend(trend) => {
                 let mut ages = trend.cut_off.ages(end, 1.0);
                 let shares = self.layout.parts.shares(&source.places);
@@ -357,7 +368,7 @@ impl Totals {
                     Cell::Rate(share) => Reading::Rate(share),
                     Cell::Counter(sum) => Reading::Counter(sum),
                     Cell::Gauge(range) => Reading::Gauge(range),
-                    Cell::Timeline(_) => return None,
+                    Cell::Timeline(_) | Cell::Tally(_) => return None,
                 }
             }
             Scope::Scenario => self.read_scenarios(metric, source, end),

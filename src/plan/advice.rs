@@ -37,12 +37,31 @@ const HARMLESS: [&str; 17] = [
 /// Warns of what the load testing guide advises against.
 pub fn advise(plan: &Plan, diagnostics: &mut Diagnostics) {
     if !plan.workflows.is_empty() {
+        endless(plan, diagnostics);
         sudden_spikes(plan, diagnostics);
         one_prompt_for_all(plan, diagnostics);
         no_cleanup(plan, diagnostics);
         no_guard(plan, diagnostics);
     }
     production(plan, diagnostics);
+}
+
+/// Without a duration a scenario is a canary's: `run` refuses it.
+fn endless(plan: &Plan, diagnostics: &mut Diagnostics) {
+    for scenario in &plan.scenarios {
+        let endless = matches!(
+            scenario.executor,
+            Executor::ConstantVus { duration: None, .. }
+                | Executor::ConstantArrivalRate { duration: None, .. }
+                | Executor::ExternallyControlled { duration: None, .. }
+        );
+        if endless {
+            let name = &scenario.name.value;
+            diagnostics
+                .warning(scenario.span, format!("scenario {name}: the duration is unspecified: only a canary takes it"))
+                .hint("`pacecar canary` lasts until it is stopped; for `pacecar run` add `duration`");
+        }
+    }
 }
 
 /// The load jumps before the target could warm up. Later stages may jump: that is a spike test.

@@ -7,12 +7,7 @@ use super::document::Plan;
 
 /// Reports each part of a plan that does not work yet.
 pub fn refuse(plan: &Plan, diagnostics: &mut Diagnostics) {
-    sections(plan, diagnostics);
-}
-
-fn sections(plan: &Plan, diagnostics: &mut Diagnostics) {
-    let later = &plan.later;
-    if let Some(node) = &later.slo {
-        diagnostics.not_yet(node.span, "the section `slo`");
+    for webhook in plan.later.slo.iter().flat_map(|slo| &slo.alerts).filter_map(|alert| alert.webhook.as_ref()) {
+        diagnostics.not_yet(webhook.span, "`slo.alerts.webhook`");
     }
 }

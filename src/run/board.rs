@@ -5,6 +5,7 @@
 
 use super::progress::Phase;
 use super::recent::{Pulse, Recent};
+use super::slo::SloBoard;
 use crate::load;
 use crate::measure::metric::Scope;
 use crate::measure::{Contains, MetricId, Reading, Selector, Thresholds, Totals};
@@ -92,6 +93,7 @@ pub(super) struct Board {
     /// VUs that k6 would make before the start.
     planned_vus: u64,
     state: Mutex<State>,
+    slos: SloBoard,
 }
 
 #[derive(Debug, Default)]
@@ -139,7 +141,12 @@ impl From<Phase> for Stage {
 
 impl Board {
     pub(super) fn new(plan: &str, planned_vus: u64) -> Arc<Self> {
-        Arc::new(Self { plan: plan.to_owned(), planned_vus, state: Mutex::default() })
+        Arc::new(Self { plan: plan.to_owned(), planned_vus, state: Mutex::default(), slos: SloBoard::default() })
+    }
+
+    /// Where the objectives are shown.
+    pub(super) fn slos(&self) -> SloBoard {
+        self.slos.clone()
     }
 
     pub(super) fn stage(&self) -> Stage {

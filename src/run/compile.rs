@@ -7,10 +7,11 @@ use super::export;
 use super::guard as guarding;
 use super::kept;
 use super::redis;
+use super::slo;
 use super::timelines::{self, TimelinesPlan};
 use super::tune::{self, Figures, Goals};
 use super::undo::UndoPlace;
-use super::{Settings, Source};
+use super::{Mode, Settings, Source};
 use crate::cleanup::redis::RedisPlan;
 use crate::cleanup::{self, CleanupPlan, Fence};
 use crate::client;
@@ -18,7 +19,7 @@ use crate::export::Output;
 use crate::guard::{self, Guard};
 use crate::judge::{self, Intervals, Judges, Stationarity};
 use crate::load::{self, Allow, Control, LoadPlan, Segment, Stop, Stripes};
-use crate::measure::{Layout, LayoutBuilder, Thresholds};
+use crate::measure::{Layout, LayoutBuilder, Slos, Thresholds};
 use crate::plan::{self, Diagnostics, Plan, Span, When};
 use crate::report::TrendStats;
 use crate::semconv::{self, RunId};
@@ -30,6 +31,7 @@ use std::sync::Arc;
 /// A run that is ready to be driven.
 pub struct Compiled {
     pub(super) run: RunId,
+    pub(super) mode: Mode,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     /// What of it a running run obeys.
@@ -42,6 +44,7 @@ pub struct Compiled {
     /// Closed to requests once the lease may be lost.
     pub(super) fence: Fence,
     pub(super) undo: Option<UndoPlace>,
+    pub(super) slos: Slos,
     /// Of the plan's text, before anything was filled in.
     pub(super) digest: String,
     pub(super) client: client::Shared,
@@ -88,7 +91,8 @@ pub(super) fn compile_changed(
     let no_cleanup = settings.overrides.no_cleanup;
     let mut compiled = plan.and_then(|mut plan| {
         change(&mut plan);
-        rooms(plan, source, settings, &mut diagnostics)
+        let allow = settings.mode.allows();
+        rooms(plan, source, settings, allow, &mut diagnostics)
     });
     if let Some(compiled) = &mut compiled {
         let never = compiled.plan.cleanup.as_ref().is_some_and(|section| section.when.value == When::Never);
@@ -102,13 +106,22 @@ pub fn check(source: &Source, settings: Settings) -> (Option<Compiled>, Diagnost
     let (plan, mut diagnostics) = plan::read(&source.name, &source.bytes, &settings.variables);
     let compiled = plan.and_then(|plan| {
         plan::advice::advise(&plan, &mut diagnostics);
-        rooms(plan, source, settings, &mut diagnostics)
+        // Nobody knows yet whether it is a run's or a canary's.
+        let allow = Allow { endless: true, ..settings.mode.allows() };
+        rooms(plan, source, settings, allow, &mut diagnostics)
     });
     (compiled.filter(|_| !diagnostics.has_errors()), diagnostics)
 }
 
 /// Every room gets its turn even where one before it found an error, so that all errors are told at once.
-fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut Diagnostics) -> Option<Compiled> {
+fn rooms(
+    mut plan: Plan,
+    source: &Source,
+    settings: Settings,
+    allow: Allow,
+    diagnostics: &mut Diagnostics,
+) -> Option<Compiled> {
+    settings.mode.complete(&mut plan);
     settings.overrides.apply(&mut plan, diagnostics);
     if let Some(trial) = &settings.trial {
         trial.apply(&mut plan, diagnostics);
@@ -125,6 +138,11 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let fence = Fence::default();
     client.hosts = Some(super::lease::fenced(guard.host_filter(), fence.clone()));
     client.secret = client.secret.or_else(|| settings.variables.environment.get(semconv::SECRET).cloned());
+    let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref()).map_err(|error| {
+        diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
+    });
+    let segment = segment.ok();
+    client.share = segment.as_ref().map(|segment| segment.stripes().share());
     let mut client = client::compile(&plan, &client, diagnostics);
     let mut layout = LayoutBuilder::new(settings.tags.clone());
     let seed = settings.trial.as_ref().map(|trial| trial.seed);
@@ -134,21 +152,22 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     let correlation = correlate::compile(&plan, &settings.variables, &mut layout, diagnostics);
     let timelines = timelines::compile(&plan, &mut layout, diagnostics);
     let outputs = export::compile(&plan, &settings.variables, correlation.as_ref(), &mut layout, diagnostics);
+    let slos = Slos::compile(&plan.later.slo, &mut layout, diagnostics);
     let goals = tune::check(&plan, source, &settings, &layout, diagnostics);
     let figures = settings
         .trial
         .as_ref()
         .zip(plan.later.tune.as_ref())
         .and_then(|(trial, tune)| Figures::prepare(tune, trial.warmup, trial.duration, &mut layout));
-    let judges = judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics);
+    let endless = settings.mode == Mode::Canary;
+    let judges = if endless {
+        not_judged(&plan, diagnostics)
+    } else {
+        judges(&plan, settings.overrides.replaces_scenarios(), &mut layout, diagnostics)
+    };
     let sees_pool = timelines.as_ref().is_some_and(TimelinesPlan::sees_pool);
     let guarding = guarding::compile(&plan, source, cleanup.as_ref(), sees_pool, &mut layout, diagnostics);
-    let segment = Segment::parse(settings.segment.as_deref(), settings.segment_sequence.as_deref())
-        .map_err(|error| {
-            diagnostics.error(Span::NONE, format!("--execution-segment: {error}"));
-        })
-        .ok()?;
-    let mut program = program?;
+    let (segment, mut program) = (segment?, program?);
     let stripes = segment.stripes().clone();
     if stripes != Stripes::whole()
         && let Some(program) = Arc::get_mut(&mut program)
@@ -159,14 +178,23 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
     if keeps {
         kept::prepare(&mut layout);
     }
-    let mut load = load::compile(&plan.scenarios, program.scenarios(), &segment, Allow::default(), diagnostics)?;
+    let mut load = load::compile(&plan.scenarios, program.scenarios(), &segment, allow, diagnostics)?;
     load.reseed(seed.unwrap_or(0));
     let workers = settings.workers.unwrap_or_else(|| workers(&load));
     let control = Control::new(&load);
     client.gate = Some(control.gate().clone());
     client.back_off = Some(guarding.back_off(&control));
+    // What a run of its length is judged by says nothing of one that has none, and takes memory.
+    let (intervals, stationarity) = if endless {
+        (Intervals::default(), Stationarity::default())
+    } else {
+        (Intervals::prepare(&mut layout), Stationarity::prepare(&plan.scenarios, &mut layout))
+    };
+    let layout = layout.build();
+    slo::warn(&slos, &plan, &layout, &load, diagnostics);
     Some(Compiled {
         run: settings.run,
+        mode: settings.mode,
         guard,
         guarding,
         cleanup,
@@ -181,12 +209,13 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         program,
         thresholds,
         judges,
-        intervals: Intervals::prepare(&mut layout),
-        stationarity: Stationarity::prepare(&plan.scenarios, &mut layout),
+        intervals,
+        stationarity,
+        slos,
         goals,
         figures,
         replaced: settings.overrides.replaces_scenarios(),
-        layout: layout.build(),
+        layout,
         workers,
         segment: segment.to_string(),
         keeps,
@@ -198,6 +227,16 @@ fn rooms(mut plan: Plan, source: &Source, settings: Settings, diagnostics: &mut 
         plan,
         target: None,
     })
+}
+
+/// A canary has no end that judges could look back from.
+fn not_judged(plan: &Plan, diagnostics: &mut Diagnostics) -> Judges {
+    if let Some(document) = &plan.later.judge {
+        diagnostics
+            .warning(document.span, "`judge` is not obeyed: it judges a whole run, and a canary has no end")
+            .hint("`slo` judges what goes on");
+    }
+    Judges::default()
 }
 
 /// Compiles the judges. Where flags replaced the scenarios, what then cannot be judged (a spike that is no longer

@@ -10,12 +10,14 @@ use super::correlate::{Correlation, CorrelationError, Feed};
 use super::embed::vus_over;
 use super::export;
 use super::fidelity::{Meter, Used};
+use super::guard::patience;
 use super::handle::Handle;
 use super::kept::Keeping;
 use super::lease::{self, Tenure};
 use super::local;
 use super::progress::{Phase, Progress};
 use super::reporter::{Reporter, held_by};
+use super::slo::SloKeeper;
 use super::timelines::{TimelinesPlan, Watch};
 use crate::cleanup::{CleanupOutcome, Hold, Refusal, RefusalKind};
 use crate::client;
@@ -27,6 +29,7 @@ use crate::load::{self, Ended, StopReason, WorkerContext};
 use crate::measure::{Course, Layout, Recorder, RecorderHandle, Selector, ThresholdResult, Totals, Traffic};
 use crate::report::{Exit, Judged, RunMeta, RunReport, Verdict};
 use crate::workflow::{self, PhaseError, Program};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -168,8 +171,9 @@ impl Compiled {
         if let (true, Some(tenure), Some(plan)) = (loaded, &mut tenure, &self.cleanup) {
             tenure.sweep_while_traffic_runs(plan, self.name());
         }
+        let mut slos = self.keep_slos(&keeper, &mut findings).await;
         let load = if loaded {
-            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), &mut findings).await
+            self.load(&mut show, &exports, feed.as_ref(), watch.as_ref(), slos.as_mut(), &mut findings).await
         } else {
             Load {
                 totals: Totals::new(Arc::clone(&self.layout), Instant::now()),
@@ -189,6 +193,8 @@ impl Compiled {
         let may_send = !sends || self.lets("neither teardown nor undo was sent", &mut findings).await;
         if may_send {
             self.undo_created(&mut findings).await;
+        } else {
+            self.program.leave_undone("it is left to the next start, because traffic is held");
         }
         show(&Progress { phase: Phase::Teardown, ..Progress::default() });
         if begun && may_send {
@@ -198,6 +204,9 @@ impl Compiled {
         keeper.end(&self.control, &mut findings).await;
         let Load { mut totals, course, duration, used } = load;
         export::tell_unfinished(&exports, &totals, duration);
+        if let Some(slos) = slos {
+            slos.finish(&totals, &exports, &mut findings).await;
+        }
         for recorder in &mut around {
             totals.merge(recorder);
             tell(&exports, feed.as_ref(), recorder).await;
@@ -225,12 +234,7 @@ impl Compiled {
         let failed = self.thresholds.judge(&totals, duration).into_iter().filter(ThresholdResult::failed);
         let failed: Vec<_> = failed.map(|threshold| (threshold.metric, threshold.expression)).collect();
         let verdict = Verdict::of(fidelity.valid, !failed.is_empty() || judge.failed());
-        findings.exit(verdict.exit());
-        match self.stop.reason() {
-            Some(StopReason::Signal) => findings.exit(Exit::Signal),
-            Some(StopReason::Control) => findings.exit(Exit::Stopped),
-            _ => {}
-        }
+        self.decide(verdict, &mut findings);
         let paused = duration.saturating_sub(totals.unpaused(duration));
         let meta = RunMeta { id: self.run, plan: self.name().to_owned(), verdict, started, duration, paused };
         let judged = Judged { fidelity, judge, intervals: self.intervals.read(&totals, duration) };
@@ -295,9 +299,13 @@ impl Compiled {
         exports: &Exports,
         feed: Option<&Feed>,
         watch: Option<&Watch>,
+        mut slos: Option<&mut SloKeeper>,
         findings: &mut Findings,
     ) -> Load {
         let (start, meter) = (Instant::now(), Meter::start());
+        if let Some(slos) = &mut slos {
+            slos.begin(start);
+        }
         if let Some(watch) = watch {
             watch.begin(start);
         }
@@ -329,6 +337,7 @@ impl Compiled {
                 feed,
                 watch,
                 exports,
+                slos,
                 names: &names,
             };
             if let Some(threshold) = reporter.collect(handovers, workers.progress(), show).await {
@@ -360,12 +369,18 @@ impl Compiled {
             return true;
         }
         let (client, program, layout) = (self.client.clone(), Arc::clone(&self.program), Arc::clone(&self.layout));
-        let target = self.target.clone();
+        let (target, gate, stop) = (self.target.clone(), self.control.gate().clone(), self.stop.clone());
         let played = local::run(if setup { "pacecar-setup" } else { "pacecar-teardown" }, move || async move {
             let (worker, traffic) = (client.worker(), Traffic::default());
+            let cut = async move {
+                tokio::select! {
+                    () = lost(hold) => {}
+                    () = patience(PHASE_TIMEOUT, gate, stop) => {}
+                }
+            };
             match target {
-                None => play_once(worker.vu(traffic.clone()), traffic, program, layout, setup, hold).await,
-                Some(target) => play_once(worker.vu_over(target), traffic, program, layout, setup, hold).await,
+                None => play_once(worker.vu(traffic.clone()), traffic, program, layout, setup, cut).await,
+                Some(target) => play_once(worker.vu_over(target), traffic, program, layout, setup, cut).await,
             }
         });
         let what = if setup { "setup" } else { "teardown" };
@@ -390,6 +405,10 @@ impl Compiled {
             }
             None if self.stop.reason() == Some(StopReason::Lease) => {
                 findings.note(format!("{what} was cut off: the lease was lost"));
+                false
+            }
+            None if self.stop.reason().is_some() && !self.control.gate().is_open() => {
+                findings.note(format!("{what} was cut off: the run was stopped while its traffic was held"));
                 false
             }
             None if setup => {
@@ -424,14 +443,14 @@ fn vus(client: &client::Shared, program: &Arc<Program>, context: WorkerContext) 
     })
 }
 
-/// Plays setup's or teardown's steps once; none where they ran out of time.
+/// Plays setup's or teardown's steps once; none where they were cut off.
 async fn play_once<S, B>(
     service: S,
     traffic: Traffic,
     program: Arc<Program>,
     layout: Arc<Layout>,
     setup: bool,
-    hold: Option<watch::Receiver<Hold>>,
+    cut: impl Future<Output = ()>,
 ) -> (Recorder, Option<Result<(), PhaseError>>)
 where
     S: Service<client::Request, Response = http::Response<B>>,
@@ -448,18 +467,20 @@ where
             program.teardown(service, recorder.clone(), traffic).await
         }
     };
-    let lost = async {
-        match hold {
-            Some(hold) => lease::lost(hold).await,
-            None => std::future::pending().await,
-        }
-    };
     let outcome = tokio::select! {
         biased;
-        () = lost => None,
-        outcome = tokio::time::timeout(PHASE_TIMEOUT, steps) => outcome.ok(),
+        () = cut => None,
+        outcome = steps => Some(outcome),
     };
     (recorder.swap(Recorder::new(layout, start)), outcome)
+}
+
+/// Waits until the lease is lost; for ever where there is none.
+async fn lost(hold: Option<watch::Receiver<Hold>>) {
+    match hold {
+        Some(hold) => lease::lost(hold).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A run whose traces could not be removed does not begin.

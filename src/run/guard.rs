@@ -13,7 +13,7 @@ use crate::cleanup::CleanupPlan;
 use crate::client::BackOff;
 use crate::guard::{Breaker, Budget, Condition, Move};
 use crate::load::{Control, HeldBy, Stop};
-use crate::measure::{LayoutBuilder, Purse, Totals};
+use crate::measure::{Gate, LayoutBuilder, Purse, Totals};
 use crate::plan::{Diagnostics, Plan};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -134,6 +134,11 @@ impl GuardPlan {
         Ok(Keeper { tasks, kept })
     }
 
+    /// Where what outlives a restart stands.
+    pub(super) const fn place(&self) -> &StatePlace {
+        &self.place
+    }
+
     /// What asks the conditions while the load lives.
     pub(super) fn conditions(&self, control: &Control) -> Conditions {
         Conditions { breaker: Breaker::new(self.conditions.clone()), control: control.clone(), probing: false }
@@ -154,9 +159,32 @@ impl Compiled {
     }
 }
 
+/// The time of a phase around the load: what the guard holds it for does not count. A run that is stopped while it is
+/// held has none left.
+pub(super) async fn patience(limit: Duration, gate: Gate, stop: Stop) {
+    let mut left = limit;
+    loop {
+        tokio::select! {
+            biased;
+            () = gate.pass(None) => {}
+            () = stop.stopped() => return,
+        }
+        let begun = Instant::now();
+        tokio::select! {
+            () = tokio::time::sleep(left) => return,
+            () = gate.closed() => left = left.saturating_sub(begun.elapsed()),
+        }
+    }
+}
+
 // === impl Keeper ===
 
 impl Keeper {
+    /// What outlives a restart, where budgets have opened it.
+    pub(super) fn state(&self) -> Option<State> {
+        self.kept.as_ref().map(|kept| kept.state.clone())
+    }
+
     /// Ends the watching, and tells what held the traffic for how long. What budgets did not use is given back.
     pub(super) async fn end(mut self, control: &Control, findings: &mut Findings) {
         self.tasks.shutdown().await;

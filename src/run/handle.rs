@@ -7,6 +7,7 @@ use super::board::{Board, Snapshot, Stage};
 use super::compile::Compiled;
 use super::reporter::held_by;
 use crate::load::{Control, ControlError, HeldBy, Scale, Stop, StopReason};
+use crate::measure::slo::SloStatus;
 use crate::report::Exit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -161,6 +162,12 @@ impl Handle {
             stopped: self.reason().is_some(),
             tainted,
         }
+    }
+
+    /// The plan's objectives, at most a second old.
+    #[must_use]
+    pub fn slos(&self) -> Arc<Vec<SloStatus>> {
+        self.lock().board.slos().read()
     }
 
     /// The figures of now, at most half a second old; those of the end once the load is over.

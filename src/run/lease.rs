@@ -6,6 +6,7 @@
 use super::compile::Compiled;
 use super::completed::{Findings, chain};
 use super::explain;
+use super::mode::Mode;
 use super::sweeps::Sweeps;
 use crate::cleanup::{
     self, CleanupOutcome, CleanupPlan, Fence, Hold, Lease, LeaseKind, LeaseTerms, LedgerFacts, LedgerScope,
@@ -89,7 +90,7 @@ impl Compiled {
         let kept = plan.when == When::Never;
         let terms = LeaseTerms {
             holder: self.run,
-            kind: LeaseKind::Run,
+            kind: if self.mode == Mode::Canary { LeaseKind::Canary } else { LeaseKind::Run },
             plan: self.name().to_owned(),
             digest: self.digest.clone(),
             takes: Takes::Own,

@@ -8,6 +8,7 @@ use super::guard::Conditions;
 use super::kept::Keeping;
 use super::progress::{Phase, Progress, ScenarioProgress};
 use super::recent::Recent;
+use super::slo::SloKeeper;
 use super::timelines::Watch;
 use crate::export::{EventKind, Exports};
 use crate::load::{self, Control, HeldBy, Stop, StopReason};
@@ -34,6 +35,8 @@ pub(super) struct Reporter<'a> {
     pub(super) feed: Option<&'a Feed>,
     /// Who watches the target over time.
     pub(super) watch: Option<&'a Watch>,
+    /// Who keeps the objectives.
+    pub(super) slos: Option<&'a mut SloKeeper>,
     /// Who writes points.
     pub(super) exports: &'a Exports,
     pub(super) control: &'a Control,
@@ -98,6 +101,9 @@ impl Reporter<'_> {
                     recent.sample(self.totals);
                     let at = Instant::now().saturating_duration_since(self.totals.start());
                     self.conditions.look(self.totals, at);
+                    if let Some(slos) = &mut self.slos {
+                        slos.tick(self.totals, self.exports);
+                    }
                     show(&self.progress(&progress, &mut before));
                     if aborted.is_none() && tick % JUDGE_EVERY == 0 {
                         aborted = self.judge();

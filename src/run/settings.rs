@@ -1,6 +1,6 @@
 //! What a run is given beside its plan.
 
-use super::{Overrides, TrialLoad};
+use super::{Mode, Overrides, TrialLoad};
 use crate::client;
 use crate::plan::Variables;
 use crate::report::TrendStats;
@@ -24,6 +24,8 @@ pub struct Source {
 pub struct Settings {
     /// The run's id.
     pub run: RunId,
+    /// What it is for.
+    pub mode: Mode,
     /// What `${}` is filled from.
     pub variables: Variables,
     /// What flags change about the plan.
@@ -54,6 +56,7 @@ impl Settings {
     pub fn new(run: RunId, variables: Variables) -> Self {
         Self {
             run,
+            mode: Mode::default(),
             variables,
             overrides: Overrides::default(),
             client: client::Overrides::default(),

@@ -1,15 +1,15 @@
 // The semantic conventions' metrics of a pool of connections (OpenTelemetry 1.44), to the global meter provider.
 import { metrics as telemetry } from '@opentelemetry/api';
-import { BOUNDS, METER } from './names.mjs';
+import { BOUNDS, FINE_BOUNDS, METER } from './names.mjs';
 
 /** Measures `pool`. `gauges`: also what `@opentelemetry/instrumentation-pg` tells where it is in use. */
 export function observe(pool, name, { gauges }) {
   const meter = telemetry.getMeter(METER);
   const attributes = { 'db.client.connection.pool.name': name };
-  const time = (metric, description) =>
-    meter.createHistogram(metric, { unit: 's', description, advice: { explicitBucketBoundaries: BOUNDS } });
-  const wait = time('db.client.connection.wait_time', 'How long it took to get a connection');
-  const use = time('db.client.connection.use_time', 'How long a connection was out');
+  const time = (metric, description, explicitBucketBoundaries) =>
+    meter.createHistogram(metric, { unit: 's', description, advice: { explicitBucketBoundaries } });
+  const wait = time('db.client.connection.wait_time', 'How long it took to get a connection', FINE_BOUNDS);
+  const use = time('db.client.connection.use_time', 'How long a connection was out', BOUNDS);
   const timeouts = meter.createCounter('db.client.connection.timeouts', {
     unit: '{timeout}',
     description: 'Those that did not get one in time',

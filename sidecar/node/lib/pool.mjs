@@ -10,7 +10,7 @@ import { observe } from './metrics.mjs';
 import { scope } from './scope.mjs';
 
 /** Wraps a Pool of pg. Whoever uses the inner one past it is not measured, and not tagged. */
-export function pool(inner, { name = 'pg', instrumented = false, reads = true } = {}) {
+export function pool(inner, { name = 'pg', instrumented = false, reads = true, onWait } = {}) {
   const metrics = observe(inner, name, { gauges: !instrumented });
   const since = new WeakMap();
   inner.on('connect', follow);
@@ -22,30 +22,46 @@ export function pool(inner, { name = 'pg', instrumented = false, reads = true } 
     metrics.used(performance.now() - taken);
   });
 
-  /** Calls back with a connection, in the caller's own context. */
-  function acquire(callback) {
+  /** Begins to wait: what it returns is told how that ended, and makes the caller's connection of it. */
+  function asked() {
     const mine = scope();
     const begun = performance.now();
-    const settle = AsyncResource.bind((error, client) => {
+    return (error, client) => {
       const waited = performance.now() - begun;
       if (mine) mine.pool += waited;
-      if (error) {
-        const limit = inner.options?.connectionTimeoutMillis;
-        if (limit > 0 && waited >= limit - 1) metrics.timedOut();
-        return callback(error);
+      onWait?.(waited);
+      if (!error) {
+        metrics.waited(waited);
+        return mine ? tagged(client, mine.synthetic.run, { reads }) : client;
       }
-      metrics.waited(waited);
-      callback(undefined, mine ? tagged(client, mine.synthetic.run, { reads }) : client);
-    });
-    inner.connect((error, client) => settle(error, client));
+      const limit = inner.options?.connectionTimeoutMillis;
+      if (limit > 0 && waited >= limit - 1) metrics.timedOut();
+      return undefined;
+    };
+  }
+
+  async function promised() {
+    const got = asked();
+    let client;
+    try {
+      client = await inner.connect();
+    } catch (error) {
+      got(error);
+      throw error;
+    }
+    return got(undefined, client);
   }
 
   function connect(callback) {
-    if (typeof callback === 'function') {
-      return acquire((error, client) =>
-        callback(error, client, client ? (failure) => client.release(failure) : () => {}));
-    }
-    return new Promise((resolve, reject) => acquire((error, client) => (error ? reject(error) : resolve(client))));
+    if (typeof callback !== 'function') return promised();
+    const got = asked();
+    // The queue calls back in the context of whoever gave the connection back.
+    const settle = AsyncResource.bind((error, client) => {
+      const mine = got(error, client);
+      callback(error, mine, mine ? (failure) => mine.release(failure) : () => {});
+    });
+    inner.connect((error, client) => settle(error, client));
+    return undefined;
   }
 
   async function single(args) {

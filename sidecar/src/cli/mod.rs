@@ -1,10 +1,12 @@
 //! The command line as typed: commands, flags, their help. What it means is decided in `commands/`.
 
+mod canary;
 mod common;
 mod results;
 mod run;
 mod tune;
 
+pub(crate) use canary::CanaryArgs;
 pub(crate) use common::{EnvArgs, LogArgs, LogFormat};
 pub(crate) use results::{CompareArgs, Format, MergeArgs, ReportArgs};
 pub(crate) use run::{RunArgs, assignments};
@@ -46,6 +48,16 @@ Examples:
 
 The exit code is the verdict: 0 passed, 99 a threshold failed; the others: pacecar --help.
 Every flag can be given as a variable too: -u 10 as PACECAR_VUS=10.";
+
+const CANARY_HELP: &str = "\
+Examples:
+  pacecar canary plan.yaml                                     until Ctrl-C or SIGTERM; the live page: 127.0.0.1:6565
+  pacecar canary --metrics-address 0.0.0.0:9465 plan.yaml      with probes and a scrape for others
+  pacecar status, pause, resume, stop                          steer it from another terminal
+
+Scenarios need no `duration`, and one that is there is not obeyed. Exits with 0 on SIGTERM and SIGINT, after
+its iterations have ended, teardown and cleanup; with 122 where cleanup did not finish. A second signal
+leaves at once.";
 
 const CHECK_HELP: &str = "\
 Examples:
@@ -121,8 +133,9 @@ pub(crate) enum Command {
     /// See it all on this machine: a sample API, a temporary Postgres, a short run, a report
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
-    /// Always on: low-rate traffic with a live page and control API (not yet)
-    Canary(LaterArgs),
+    /// Always on: low-rate traffic, live page and control API, SLO burn, until it is stopped
+    #[command(after_help = CANARY_HELP)]
+    Canary(Box<CanaryArgs>),
     /// An experiment over knobs: trials, verdict, recommendation
     #[command(after_help = TUNE_HELP)]
     Tune(TuneArgs),
@@ -230,12 +243,4 @@ pub(crate) struct ScaleArgs {
     pub(crate) max: Option<u32>,
     #[command(flatten)]
     pub(crate) steer: SteerArgs,
-}
-
-/// What a command that does not work yet is given.
-#[derive(Debug, Args)]
-pub(crate) struct LaterArgs {
-    /// Anything: the command is refused
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    pub(crate) _rest: Vec<std::ffi::OsString>,
 }

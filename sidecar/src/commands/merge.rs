@@ -6,6 +6,10 @@ use pacecar::report::{self, Exit, SavedRun};
 use pacecar::run::chain;
 
 pub(crate) fn execute(args: &MergeArgs) -> Exit {
+    let wanted = args.write.wanted();
+    if let Err(exit) = results::refuse(wanted.check()) {
+        return exit;
+    }
     // Every file that is none is told at once.
     let read: Vec<(String, Result<SavedRun, Exit>)> =
         args.results.iter().map(|name| (name.clone(), results::read(name))).collect();
@@ -27,7 +31,7 @@ pub(crate) fn execute(args: &MergeArgs) -> Exit {
     match results::open("the merged result", whole) {
         Ok(opened) => {
             results::print(&opened.report);
-            args.write.wanted().write(&opened.report, Some(&opened.saved));
+            wanted.write(&opened.report, Some(&opened.saved));
             for problem in &opened.saved.run.problems {
                 output::error(problem);
             }

@@ -1,5 +1,6 @@
 //! What each command does. Each answers with the code that the process exits with.
 
+pub(crate) mod canary;
 pub(crate) mod check;
 pub(crate) mod cleanup;
 pub(crate) mod compare;

@@ -5,6 +5,10 @@ use crate::{output, results};
 use pacecar::report::{self, Exit};
 
 pub(crate) fn execute(args: &ReportArgs) -> Exit {
+    let wanted = args.write.wanted();
+    if let Err(exit) = results::refuse(wanted.check()) {
+        return exit;
+    }
     let opened = results::read(&args.result).and_then(|run| results::open(&args.result, run));
     match opened {
         Ok(opened) => {
@@ -13,7 +17,7 @@ pub(crate) fn execute(args: &ReportArgs) -> Exit {
             } else {
                 results::print(&opened.report);
             }
-            args.write.wanted().write(&opened.report, Some(&opened.saved));
+            wanted.write(&opened.report, Some(&opened.saved));
             Exit::Passed
         }
         Err(exit) => exit,

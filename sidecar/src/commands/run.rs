@@ -13,6 +13,7 @@ use pacecar::client;
 use pacecar::plan::{Span, Spanned, Stage, units};
 use pacecar::report::{Exit, TrendStats};
 use pacecar::run::{self, Compiled, Completed, Overrides, Settings};
+use std::path::Path;
 use std::time::Duration;
 
 pub(crate) async fn execute(args: RunArgs) -> Exit {
@@ -26,25 +27,17 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
             return Exit::InvalidPlan;
         }
     };
-    let source = match plan::read(&args.plan) {
-        PlanFile::Read(source) => source,
-        PlanFile::Refused => return Exit::InvalidPlan,
+    let (compiled, serving) = match begin(&args.plan, settings, control).await {
+        Ok(begun) => begun,
+        Err(exit) => return exit,
     };
-    let (compiled, diagnostics) = run::compile(&source, settings);
-    output::message(&diagnostics.to_string());
-    let Some(compiled) = compiled else { return Exit::InvalidPlan };
     let mut wanted = wanted(&args);
     wanted.summary = wanted.summary.or_else(|| results::path(compiled.summary_file().as_ref()));
     wanted.report = wanted.report.or_else(|| compiled.report_file().map(str::to_owned));
-    let bound = match control.bind() {
-        Ok(bound) => bound,
-        Err(problem) => return finish(&compiled.give_up(Exit::AddressTaken, problem).await, &Wanted::default()),
-    };
+    if let Err(exit) = results::refuse(wanted.check()) {
+        return exit;
+    }
     let handle = compiled.handle();
-    let serving = match bound.serve(handle.clone()) {
-        Ok(serving) => serving,
-        Err(exit) => return exit,
-    };
     if args.paused {
         // Nobody could have paused it before.
         let _ = handle.pause();
@@ -60,6 +53,20 @@ pub(crate) async fn execute(args: RunArgs) -> Exit {
     exit
 }
 
+/// Reads and compiles a plan, binds what was asked for, and serves it from here on. Whatever is wrong is told.
+pub(crate) async fn begin(path: &Path, settings: Settings, control: Control) -> Result<(Compiled, Serving), Exit> {
+    let PlanFile::Read(source) = plan::read(path) else { return Err(Exit::InvalidPlan) };
+    let (compiled, diagnostics) = run::compile(&source, settings);
+    output::message(&diagnostics.to_string());
+    let compiled = compiled.ok_or(Exit::InvalidPlan)?;
+    let bound = match control.bind() {
+        Ok(bound) => bound,
+        Err(problem) => return Err(finish(&compiled.give_up(Exit::AddressTaken, problem).await, &Wanted::default())),
+    };
+    let serving = bound.serve(compiled.handle())?;
+    Ok((compiled, serving))
+}
+
 /// Keeps the address up until a signal, or until somebody stops it through the address.
 async fn linger(serving: &Serving, mut signals: StopSignals) {
     output::message("pacecar: the run is over; the control address stays until Ctrl-C or `pacecar stop`\n");
@@ -72,7 +79,12 @@ async fn linger(serving: &Serving, mut signals: StopSignals) {
 /// Drives a compiled plan, with progress and signals, and prints its summary.
 pub(crate) async fn drive(compiled: Compiled, quiet: bool, wanted: &Wanted) -> Exit {
     let cleans_up = compiled.cleans_up();
-    match watch(compiled, quiet).await {
+    conclude(watch(compiled, quiet).await, cleans_up, wanted)
+}
+
+/// Prints what became of a run, and answers with its exit code.
+pub(crate) fn conclude(watched: Result<Completed, Left>, cleans_up: bool, wanted: &Wanted) -> Exit {
+    match watched {
         Ok(completed) => finish(&completed, wanted),
         Err(Left::Unable) => Exit::Refused,
         Err(Left::AtOnce) if cleans_up => {
@@ -170,8 +182,6 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         return Err(problems);
     }
     Ok(Settings {
-        run: super::new_run_id(),
-        variables,
         overrides: Overrides {
             vus: args.vus,
             duration,
@@ -198,7 +208,7 @@ fn settings(args: &RunArgs) -> Result<Settings, Vec<String>> {
         segment_sequence: args.execution_segment_sequence.clone(),
         trend_stats,
         keep: wanted(args).keeps(),
-        trial: None,
+        ..Settings::new(super::new_run_id(), variables)
     })
 }
 

@@ -5,6 +5,7 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
+use pacecar::measure::slo::SloStatus;
 use pacecar::measure::{Contains, Reading, Trend};
 use pacecar::plan::MetricKind;
 use pacecar::run::{Family, Series, Snapshot, Status};
@@ -47,7 +48,7 @@ impl Format {
 }
 
 /// The whole text.
-pub(super) fn text(snapshot: &Snapshot, status: &Status, format: Format) -> String {
+pub(super) fn text(snapshot: &Snapshot, status: &Status, slos: &[SloStatus], format: Format) -> String {
     let mut text = Text { out: String::with_capacity(16 << 10), format };
     text.head("pacecar_build_info", "gauge", "Which pacecar this is.");
     text.line("pacecar_build_info", &[("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
@@ -63,13 +64,14 @@ pub(super) fn text(snapshot: &Snapshot, status: &Status, format: Format) -> Stri
     for family in snapshot.families.iter().filter(|family| !["vus", "vus_max"].contains(&family.name.as_str())) {
         text.family(family);
     }
+    text.slos(slos);
     if format == Format::OpenMetrics {
         text.out.push_str("# EOF\n");
     }
     text.out
 }
 
-struct Text {
+pub(super) struct Text {
     out: String,
     format: Format,
 }
@@ -111,7 +113,7 @@ impl Text {
         }
     }
 
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
@@ -156,7 +158,7 @@ impl Text {
         self.line(&format!("{name}_count"), labels, trend.count() as f64);
     }
 
-    fn line(&mut self, name: &str, labels: &[(&'static str, String)], value: f64) {
+    pub(super) fn line(&mut self, name: &str, labels: &[(&'static str, String)], value: f64) {
         self.out.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn names_are_k6s_with_seconds_and_total() {
-        let text = text(&snapshot(), &status(), Format::Prometheus);
+        let text = text(&snapshot(), &status(), &[], Format::Prometheus);
         for line in [
             "# TYPE pacecar_http_req_response_time_seconds histogram",
             r#"pacecar_http_req_response_time_seconds_bucket{scenario="main",step="a\"b",le="0.001"} 3"#,
@@ -238,7 +240,7 @@ mod tests {
 
     #[test]
     fn open_metrics_ends_and_names_the_family() {
-        let text = text(&snapshot(), &status(), Format::OpenMetrics);
+        let text = text(&snapshot(), &status(), &[], Format::OpenMetrics);
         assert!(text.ends_with("# EOF\n") && text.contains("# TYPE pacecar_http_reqs counter\n"));
         assert!(text.contains("\npacecar_http_reqs_total{"));
     }

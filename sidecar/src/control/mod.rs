@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod routes;
 mod server;
+mod slos;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;

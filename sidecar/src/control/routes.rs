@@ -161,7 +161,8 @@ async fn healthy() -> &'static str {
 async fn scrape(State(served): State<Served>, headers: HeaderMap) -> Response {
     let (snapshot, status) = (served.handle.snapshot().await, served.handle.status().await);
     let format = Format::asked(&headers);
-    ([(CONTENT_TYPE, format.content_type())], metrics::text(&snapshot, &status, format)).into_response()
+    ([(CONTENT_TYPE, format.content_type())], metrics::text(&snapshot, &status, &served.handle.slos(), format))
+        .into_response()
 }
 
 async fn live(State(served): State<Served>) -> Response {

@@ -262,8 +262,7 @@ mod tests {
             .unwrap();
         let response = service.call(request).await.unwrap();
         response.into_body().collect().await.unwrap();
-        let told = told.lock().unwrap().clone();
-        told
+        told.lock().unwrap().clone()
     }
 
     #[tokio::test]

@@ -88,7 +88,7 @@ impl Prepared {
 
 impl OwnSpans {
     /// For the spans of `run`, which go to `forward`. `resource` is added to `service.name=pacecar` and
-    /// `service.version`, or stands in their place: see [`resource`].
+    /// `service.version`, or stands in their place.
     #[must_use]
     pub fn new(run: RunId, resource: &[(&str, OwnValue<'_>)], forward: Forward) -> Self {
         let resource = self::resource(resource);

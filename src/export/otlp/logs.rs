@@ -4,6 +4,7 @@ use super::super::news::{Event, EventKind};
 use crate::correlate::otlp::Writer;
 use crate::correlate::{OwnValue, attribute, nanoseconds, scope};
 use crate::measure::WallClock;
+use crate::measure::slo::AlertChange;
 
 /// Makes messages of events.
 pub(super) struct Logs {
@@ -42,6 +43,9 @@ impl Logs {
                         attribute(writer, 6, "pacecar.metric", OwnValue::Text(metric));
                         attribute(writer, 6, "pacecar.threshold", OwnValue::Text(expression));
                     }
+                    if let EventKind::Alert(change) = &event.kind {
+                        alert(writer, change);
+                    }
                     writer.fixed64(11, at);
                     writer.bytes(12, name.as_bytes());
                 });
@@ -62,5 +66,28 @@ fn told(kind: &EventKind) -> ((u64, &'static str), &'static str, String) {
         }
         EventKind::Stopped => (WARN, "pacecar.run.stop", "the run was stopped".to_owned()),
         EventKind::Ended => (INFO, "pacecar.run.end", "the load is over".to_owned()),
+        EventKind::Alert(change) => {
+            let (slo, severity) = (&change.slo, change.alert.severity.as_str());
+            match change.alert.firing {
+                Some(_) => (WARN, "pacecar.slo.alert.firing", format!("the {severity} of the SLO {slo} fires")),
+                None => (INFO, "pacecar.slo.alert.resolved", format!("the {severity} of the SLO {slo} is over")),
+            }
+        }
+    }
+}
+
+/// What an alert is about.
+fn alert(writer: &mut Writer, change: &AlertChange) {
+    let AlertChange { slo, alert, burns: [long, short], budget_remaining, .. } = change;
+    for (key, value) in [
+        ("pacecar.slo.name", OwnValue::Text(slo)),
+        ("pacecar.slo.severity", OwnValue::Text(alert.severity.as_str())),
+        ("pacecar.slo.window.long", OwnValue::Text(&alert.long)),
+        ("pacecar.slo.window.short", OwnValue::Text(&alert.short)),
+        ("pacecar.slo.burn_rate.long", OwnValue::Real(*long)),
+        ("pacecar.slo.burn_rate.short", OwnValue::Real(*short)),
+        ("pacecar.slo.error_budget_remaining", OwnValue::Real(*budget_remaining)),
+    ] {
+        attribute(writer, 6, key, value);
     }
 }

@@ -135,7 +135,7 @@ impl Play {
 fn plan(scenarios: &[Scenario], segment: &Segment) -> LoadPlan {
     let ids: Vec<ScenarioId> = (0..).map(ScenarioId).take(scenarios.len()).collect();
     let mut diagnostics = Diagnostics::new("test");
-    let plan = compile(scenarios, &ids, segment, Allow { endless: true }, &mut diagnostics);
+    let plan = compile(scenarios, &ids, segment, Allow { endless: true, ..Allow::default() }, &mut diagnostics);
     plan.unwrap_or_else(|| panic!("{diagnostics}"))
 }
 

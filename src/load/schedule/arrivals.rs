@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn a_ramp_that_is_held_goes_on_at_its_last_rate() {
+        let held = Intensity::ramping_held(0.0, SECOND, &stages(&[(2000, 2.0), (0, 4.0)]));
+        assert_eq!((held.end(), held.rate_at(SECOND * 86_400).round()), (None, 4.0));
+        let dues = ArrivalSchedule::new(held.clone(), Spacing::FromFirst, Stripes::whole());
+        assert_eq!(millis(&dues.take(5).collect::<Vec<_>>()), [1414, 2000, 2250, 2500, 2750]);
+        let mut late = ArrivalSchedule::new(held, Spacing::FromFirst, Stripes::whole());
+        late.skip_before(4 * 86_400 * 30 + 1);
+        assert_eq!(late.next().unwrap().offset, SECOND * (86_400 * 30 + 2));
+    }
+
+    #[test]
     fn rates_are_told_at_any_time() {
         let intensity = Intensity::ramping(0.0, SECOND, &stages(&[(1000, 10.0), (0, 50.0), (1000, 50.0)]));
         assert_eq!(intensity.rate_at(Duration::from_millis(500)).round(), 5.0);

@@ -61,6 +61,21 @@ impl Intensity {
         Self { pieces: pieces.into(), end: Some(at) }
     }
 
+    /// The same, and the last stage's target from then on, without an end.
+    #[must_use]
+    pub fn ramping_held(start: f64, unit: Duration, stages: &[(Duration, f64)]) -> Self {
+        let ramp = Self::ramping(start, unit, stages);
+        let rate = stages.last().map_or(start, |(_, target)| *target) / nanos(unit);
+        let held = Piece {
+            start: ramp.end.map_or(0.0, nanos),
+            length: f64::INFINITY,
+            from: rate,
+            to: rate,
+            before: ramp.total(),
+        };
+        Self { pieces: ramp.pieces.iter().copied().chain([held]).collect(), end: None }
+    }
+
     /// When it ends; none where it does not.
     #[must_use]
     pub const fn end(&self) -> Option<Duration> {

@@ -26,6 +26,8 @@ pub struct VuRamp {
     pub graceful_ramp_down: Duration,
     /// How long iterations may run on after the last stage.
     pub graceful_stop: Duration,
+    /// Whether the last stage's target is held until the run is stopped.
+    pub held: bool,
 }
 
 /// A time in which a VU iterates, as offsets from the scenario's start.
@@ -40,8 +42,11 @@ pub struct VuSpan {
     pub cut: Duration,
 }
 
+/// Longer than any run: the longest that a plan can say.
+const FOR_EVER: Duration = crate::plan::units::LONGEST;
+
 impl VuRamp {
-    /// The length of all stages.
+    /// The length of all stages, held or not.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.stages.iter().map(|stage| stage.duration).sum()
@@ -56,8 +61,8 @@ impl VuRamp {
     /// The times in which VU `index` (from 0) iterates, in order.
     #[must_use]
     pub fn spans(&self, index: u32) -> Vec<VuSpan> {
-        let end = self.duration();
-        let last = end + self.graceful_stop;
+        let (end, last) =
+            if self.held { (FOR_EVER, FOR_EVER) } else { (self.duration(), self.duration() + self.graceful_stop) };
         let mut spans: Vec<VuSpan> = Vec::new();
         let mut on = (index < self.start).then_some(Duration::ZERO);
         let (mut from, mut till) = (self.start, Duration::ZERO);
@@ -103,7 +108,7 @@ mod tests {
         let stages =
             stages.iter().map(|(s, target)| VuStage { duration: Duration::from_secs(*s), target: *target }).collect();
         let grace = Duration::from_secs(30);
-        VuRamp { start, stages, graceful_ramp_down: grace, graceful_stop: grace }
+        VuRamp { start, stages, graceful_ramp_down: grace, graceful_stop: grace, held: false }
     }
 
     /// k6's execution steps: (second, VUs) wherever the number changes.

@@ -34,6 +34,13 @@ impl Stripes {
         Self { cycle, owned: owned.into() }
     }
 
+    /// Its part of the whole, 0 to 1.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a cycle is at most 100,000 long")]
+    pub fn share(&self) -> f64 {
+        self.owned.len() as f64 / self.cycle as f64
+    }
+
     /// Whether nothing belongs to it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

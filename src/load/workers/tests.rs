@@ -41,7 +41,8 @@ fn ready_to_start(scenarios: &[Scenario]) -> (LoadPlan, Arc<Layout>) {
     let mut layout = LayoutBuilder::new(Vec::new());
     let ids: Vec<ScenarioId> = scenarios.iter().map(|scenario| layout.scenario(&scenario.name, &[])).collect();
     let mut diagnostics = Diagnostics::new("test");
-    let plan = compile(scenarios, &ids, &Segment::whole(), Allow { endless: true }, &mut diagnostics);
+    let plan =
+        compile(scenarios, &ids, &Segment::whole(), Allow { endless: true, ..Allow::default() }, &mut diagnostics);
     (plan.unwrap(), layout.build())
 }
 

@@ -130,7 +130,7 @@ fn plain_cell(cell: &Cell) -> Option<SavedCell> {
         Cell::Rate(share) => SavedCell::Rate(*share),
         Cell::Counter(sum) => SavedCell::Counter(*sum),
         Cell::Gauge(range) => SavedCell::Gauge(*range),
-        Cell::Timeline(_) => return None,
+        Cell::Timeline(_) | Cell::Tally(_) => return None,
     })
 }
 

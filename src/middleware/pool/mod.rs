@@ -7,7 +7,7 @@
 //! - [`Connection::transaction_for`] tells the database whose a transaction is, so that the ledger of rows can record
 //!   what a synthetic one inserts; in a way that cannot stay behind in the connection;
 //! - [`Pool::resize`] holds at once, while the pool is in use;
-//! - [`Pool::waiting_above`] is a [`Pressure`](super::Pressure) for [`YieldLayer`](super::YieldLayer).
+//! - [`Pool::waiting_above`] is a [`Pressure`] for [`YieldLayer`](super::YieldLayer).
 //!
 //! The metrics go to OpenTelemetry's global meter provider: set it before the pool is made. The version of the crate
 //! `opentelemetry` that this is (0.33) is nowhere in its types; with another version in the application the metrics go

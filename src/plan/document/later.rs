@@ -1,9 +1,8 @@
 //! Sections beside the run itself; `slo` is read for its keys only and refused where it is used.
 
-use super::{CorrelateDocument, JudgeDocument, TuneDocument};
-use crate::plan::node::Node;
+use super::{CorrelateDocument, JudgeDocument, SloDocument, TuneDocument};
 
-/// `judge`, `correlate`, `tune`, and `slo`, which does not work yet and is read for its keys only.
+/// `judge`, `correlate`, `slo` and `tune`.
 #[derive(Clone, Debug, Default)]
 pub struct Later {
     /// `judge:`
@@ -11,7 +10,7 @@ pub struct Later {
     /// `correlate:`
     pub correlate: Option<CorrelateDocument>,
     /// `slo:`
-    pub slo: Option<Node>,
+    pub slo: Vec<SloDocument>,
     /// `tune:`
     pub tune: Option<TuneDocument>,
 }

@@ -130,6 +130,21 @@ pub struct Stage {
 // === impl Scenario ===
 
 impl Scenario {
+    /// What a canary's plan without scenarios runs: an iteration a second, called `default`.
+    #[must_use]
+    pub fn one_a_second() -> Self {
+        Self {
+            executor: Executor::ConstantArrivalRate {
+                rate: Spanned::nowhere(1.0),
+                time_unit: Duration::from_secs(1),
+                duration: None,
+                vus: ArrivalVus { pre_allocated: Spanned::nowhere(1), max: Spanned::nowhere(10) },
+                arrivals: Arrivals::Constant,
+            },
+            ..Self::single_iteration()
+        }
+    }
+
     /// What a plan without scenarios runs, as in k6: one iteration of one VU, called `default`.
     #[must_use]
     pub fn single_iteration() -> Self {

@@ -1,6 +1,6 @@
 //! Sections whose keys are known and that do not work yet.
 
-use super::values::{Flag, Integer, Number, Part, Text, Time, Word};
+use super::values::{Flag, Integer, Number, Part, Text, Time};
 use schemars::JsonSchema;
 use std::collections::BTreeMap;
 
@@ -174,45 +174,4 @@ struct Endpoint {
     every: Option<Time>,
     /// JSONPaths, by name.
     values: BTreeMap<String, Text>,
-}
-
-/// A service level objective.
-#[derive(JsonSchema)]
-#[schemars(rename = "slo", deny_unknown_fields)]
-pub(super) struct Objective {
-    /// Its name.
-    name: Text,
-    /// Which requests are good: `http_req_response_time<200`.
-    good: Text,
-    /// The percentage that must be good.
-    objective: Number,
-    /// The window it is judged over: `30d`.
-    window: Option<Time>,
-    /// When somebody is told. Default: the SRE Workbook's three pairs.
-    alerts: Option<Vec<Alert>>,
-}
-
-/// When somebody is told: both windows burn too fast.
-#[derive(JsonSchema)]
-#[schemars(rename = "slo.alerts", deny_unknown_fields)]
-struct Alert {
-    /// `page` or `ticket`.
-    severity: Option<Word<Severity>>,
-    /// The burn rate.
-    burn: Option<Number>,
-    /// The long window.
-    long: Option<Time>,
-    /// The short window.
-    short: Option<Time>,
-    /// A URL that is told.
-    webhook: Option<Text>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum Severity {
-    /// Somebody gets up.
-    Page,
-    /// It can wait until morning.
-    Ticket,
 }

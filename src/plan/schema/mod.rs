@@ -7,6 +7,7 @@
 
 mod later;
 mod sections;
+mod slo;
 mod step;
 mod tune;
 mod values;
@@ -65,7 +66,7 @@ struct Plan {
     /// What refuses to start, and what makes a running pacecar yield.
     guard: Option<sections::Guard>,
     /// Service level objectives, judged over long windows.
-    slo: Option<Vec<later::Objective>>,
+    slo: Option<Vec<slo::Objective>>,
     /// An experiment over knobs.
     tune: Option<tune::Tune>,
 }

@@ -35,6 +35,8 @@ fn every_plan_of_the_folder_is_here() {
         .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().strip_suffix(".yaml").map(str::to_owned))
         .collect();
     names.sort();
+    // The canary's has no end and another shape: tests/e2e holds it.
+    names.retain(|name| name != "canary");
     assert_eq!(names, READY.map(|(name, _)| name.to_owned()));
 }
 

@@ -112,7 +112,7 @@ impl Panels {
             .iter()
             .zip(&ticks)
             .flat_map(|(panel, ticks)| ticks.iter().map(|tick| wide(&panel.unit.label(*tick))));
-        let left = longest.fold(24.0, f64::max) + 8.0;
+        let left = longest.fold(24.0, f64::max) + 11.0;
         let right = size.width() - 8.0;
         let x = Scale::exactly(from, to, left, right);
         let mut svg = Svg::begin(size, height, &self.title, &self.description);

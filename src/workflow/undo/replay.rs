@@ -86,6 +86,13 @@ impl Program {
         self.undoing.tally.report()
     }
 
+    /// Leaves all that was created so far to the next start, and tells why.
+    pub fn leave_undone(&self, why: &str) {
+        for held in self.undoing.take(false) {
+            held.leave(&self.undoing.tally, why);
+        }
+    }
+
     /// Takes up what a killed run wrote down and did not undo: [`Self::undo`] will. `sure` is whether its answer said
     /// that it was created.
     pub fn take_up(&self, creation: Creation, sure: bool, log: Arc<dyn CreationLog>) {

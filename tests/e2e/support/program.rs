@@ -85,6 +85,11 @@ impl Pacecar {
         this
     }
 
+    /// `pacecar canary PLAN`
+    pub(crate) fn canary(plan: &impl Plan) -> Self {
+        Self { plan: plan.folder(), ..Self::new([OsStr::new("canary"), plan.path().as_os_str()]) }
+    }
+
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.arg(argument);
         self
@@ -251,6 +256,13 @@ impl Ended {
     #[track_caller]
     pub(crate) fn expect_ran(self) -> Self {
         let code = if self.code == Some(120) { 120 } else { 0 };
+        self.expect_code(code)
+    }
+
+    /// Fails unless a signal ended it: as [`Ended::expect_ran`], whether its figures are to be believed or not.
+    #[track_caller]
+    pub(crate) fn expect_signalled(self) -> Self {
+        let code = if self.code == Some(120) { 120 } else { 105 };
         self.expect_code(code)
     }
 
