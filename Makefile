@@ -36,9 +36,10 @@ soak: ## What takes the whole machine: a calm generator is valid, a starved one 
 	cargo test -p pacecar-sidecar --test e2e -- --ignored --nocapture --test-threads 1 soak::
 	cargo test -p pacecar --features engine --lib -- --ignored --nocapture tune::tests::statistics::soak
 
-e2e: ## Against the real OpenTelemetry Collector, kustomize and Helm, built with Go (skipped where there is none)
+e2e: ## Against a real OpenTelemetry Collector and kube-apiserver, kustomize and Helm, built with Go (skipped where there is none)
 	@scripts/ensure.sh rust cc
 	@scripts/collector.sh
+	@scripts/kubernetes.sh
 	@scripts/deploy.sh
 
 lint: ## Format, clippy, documentation, unused and too many dependencies

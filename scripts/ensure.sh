@@ -111,6 +111,18 @@ need_prometheus() {
     command -v prometheus >/dev/null || install_stopped 'a Prometheus server' prometheus
 }
 
+need_etcd() {
+    command -v etcd >/dev/null || install_stopped 'an etcd server' etcd-server
+}
+
+need_curl() {
+    command -v curl >/dev/null || install curl curl
+}
+
+need_openssl() {
+    command -v openssl >/dev/null || install openssl openssl
+}
+
 need_python() {
     # The version of its own alone does not tell: Debian splits venv off.
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install 'Python 3 with venv' python3 python3-venv
@@ -151,7 +163,7 @@ need_wrk() {
 
 for need in "$@"; do
     case $need in
-        rust | cc | node | postgres | redis | influxdb | prometheus | python | k6 | s3 | wrk) "need_$need" ;;
+        rust | cc | node | postgres | redis | influxdb | prometheus | etcd | curl | openssl | python | k6 | s3 | wrk) "need_$need" ;;
         *)
             say "scripts/ensure.sh does not know '$need'"
             exit 2

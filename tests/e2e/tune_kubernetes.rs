@@ -1,11 +1,13 @@
 //! Knobs in a Deployment's environment: patched, waited for, put back; and what is refused.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::apiserver::Apiserver;
 use crate::support::cluster::Cluster;
 use crate::support::pooled::Pooled;
 use crate::support::{Pacecar, PlanFile};
@@ -132,4 +134,79 @@ fn what_cannot_be_tuned_is_refused_before_anything_is_set() {
     };
     let told = refused(&cluster, &own, &same);
     assert!(told.contains("pacecar runs in a pod of the Deployment api"), "{told}");
+}
+
+const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/staging/deployments/api";
+
+/// Makes the namespace, the Deployment and the roles in a real apiserver.
+fn furnish(server: &Apiserver) {
+    let meta = |name: &str| json!({ "name": name, "namespace": "staging" });
+    server.ask("POST", "/api/v1/namespaces", Some(&json!({ "metadata": { "name": "staging" } })));
+    let env = json!([
+        { "name": "OTHER", "value": "x" },
+        { "name": "PG_POOL_MAX", "value": "4" },
+        { "name": "UV_THREADPOOL_SIZE", "valueFrom": { "configMapKeyRef": { "name": "c", "key": "k" } } },
+    ]);
+    let deployment = json!({ "metadata": meta("api"), "spec": { "replicas": 2, "selector": { "matchLabels": { "a": "b" } },
+        "template": { "metadata": { "labels": { "a": "b" } }, "spec": { "containers": [
+            { "name": "pacecar", "image": "b" }, { "name": "web", "image": "a", "env": env }] } } } });
+    server.ask("POST", "/apis/apps/v1/namespaces/staging/deployments", Some(&deployment));
+    for (user, verbs) in [("tuner", json!(["get", "patch"])), ("looker", json!(["get"]))] {
+        let rules =
+            json!([{ "apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": ["api"], "verbs": verbs }]);
+        let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/staging";
+        server.ask("POST", &format!("{rbac}/roles"), Some(&json!({ "metadata": meta(user), "rules": rules })));
+        let binding = json!({ "metadata": meta(user),
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }] });
+        server.ask("POST", &format!("{rbac}/rolebindings"), Some(&binding));
+    }
+}
+
+#[test]
+#[ignore = "needs a real kube-apiserver: make e2e"]
+fn real_kubernetes_is_patched_waited_for_and_put_back() {
+    let server = Apiserver::start();
+    furnish(&server);
+    let api = Pooled::start("4", &[]);
+    let plan = plan(
+        api.port,
+        "  knobs: { PG_POOL_MAX: [2], UV_THREADPOOL_SIZE: [8] }\n  original: { PG_POOL_MAX: 4, UV_THREADPOOL_SIZE: 4 }\n  \
+         budget: { trials: 6 }\n",
+    );
+    let kubeconfig = plan.folder().join("kubeconfig");
+    let result = plan.folder().join("result.json");
+    let tune = |user: &str| {
+        server.kubeconfig(&kubeconfig, user);
+        let tune = Pacecar::new(["tune"]).arg(&*plan.path()).arg("--result").arg(&result);
+        tune.env("KUBECONFIG", &kubeconfig).without("KUBERNETES_SERVICE_HOST")
+    };
+    let before = server.ask("GET", DEPLOYMENT, None);
+    let env = "/spec/template/spec/containers/1/env";
+
+    let ended = tune("looker").end().expect_code(121);
+    assert!(ended.stderr.contains("cannot patch resource"), "{ended}");
+    let ended = tune("nobody").end().expect_code(121);
+    assert!(ended.stderr.contains("401"), "{ended}");
+    assert_eq!(server.ask("GET", DEPLOYMENT, None)["metadata"]["generation"], before["metadata"]["generation"]);
+
+    let (stop, stopped) = mpsc::channel::<()>();
+    let ended = thread::scope(|scope| {
+        let server = &server;
+        scope.spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(100)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                server.roll_out(DEPLOYMENT);
+            }
+        });
+        let ended = tune("tuner").limit(Duration::from_secs(120)).end();
+        drop(stop);
+        ended
+    });
+    let after = server.ask("GET", DEPLOYMENT, None);
+    assert_eq!(after.pointer(env), before.pointer(env), "{ended}");
+    assert!(after["metadata"]["generation"].as_i64() >= Some(3), "{after:#}");
+    let result: Value = serde_json::from_slice(&std::fs::read(result).expect("a result")).unwrap();
+    let trials = result["trials"].as_array().unwrap();
+    assert!(trials.iter().all(|trial| trial["error"].is_null() || trial["valid"] == false), "{result:#}");
+    assert!(trials.iter().any(|trial| trial["knobs"]["PG_POOL_MAX"] == "2"), "{ended}");
 }

@@ -1,6 +1,6 @@
 //! As much of Kubernetes' API as a tune asks for, on a socket: one Deployment, whose rollouts take a few looks.
 //!
-//! The answers have the shapes that a kube-apiserver gives, recorded; tests/kubernetes asks a real one.
+//! The answers have the shapes that a kube-apiserver gives, recorded; `make e2e` asks a real one.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

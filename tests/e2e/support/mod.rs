@@ -1,6 +1,7 @@
 //! What the tests stand on: the program, plans, a database, the sample API, a hostile server.
 
 pub(crate) mod api;
+pub(crate) mod apiserver;
 pub(crate) mod arrivals;
 pub(crate) mod cable;
 pub(crate) mod cluster;
