@@ -9,7 +9,6 @@ pub mod advice;
 pub mod diagnostics;
 pub mod document;
 mod fill;
-pub mod later;
 pub mod node;
 mod read;
 mod reader;

@@ -126,7 +126,6 @@ fn rooms(
     if let Some(trial) = &settings.trial {
         trial.apply(&mut plan, diagnostics);
     }
-    plan::later::refuse(&plan, diagnostics);
     let guard = guard::compile(&plan, diagnostics);
     let cleanup = plan
         .cleanup

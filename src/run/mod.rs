@@ -31,6 +31,7 @@ mod timelines;
 mod treasury;
 mod tune;
 mod undo;
+mod webhook;
 
 pub use crate::report::Verdict;
 pub use board::{Family, Series, Snapshot, Stage};

@@ -7,6 +7,7 @@ use super::completed::{Findings, chain};
 use super::guard::Keeper;
 use super::mode::Mode;
 use super::state::{State, StatePlace};
+use super::webhook::Webhooks;
 use crate::export::{EventKind, Exports};
 use crate::load::{LoadPlan, ScenarioPlan};
 use crate::measure::slo::{AlertChange, SloBook, SloStatus, TooFew};
@@ -43,6 +44,8 @@ pub(super) struct SloKeeper {
     /// None where nothing is kept.
     state: Option<State>,
     written: Instant,
+    /// Who is told beside the log.
+    webhooks: Webhooks,
     /// Alerts whose rate was told to be too low, by objective and window.
     told: BTreeSet<(String, String)>,
 }
@@ -99,7 +102,8 @@ impl Compiled {
         if self.slos.is_empty() {
             return None;
         }
-        let mut keeper = SloKeeper::new(&self.slos, self.board.slos());
+        let webhooks = Webhooks::start(&self.slos, self.name(), self.run);
+        let mut keeper = SloKeeper::new(&self.slos, self.board.slos(), webhooks);
         if self.mode == Mode::Canary {
             keeper.resume(guard.state(), self.guarding.place(), findings).await;
         }
@@ -110,11 +114,11 @@ impl Compiled {
 // === impl SloKeeper ===
 
 impl SloKeeper {
-    fn new(slos: &Slos, board: SloBoard) -> Self {
+    fn new(slos: &Slos, board: SloBoard, webhooks: Webhooks) -> Self {
         let now = Instant::now();
         let mut book = SloBook::new(slos);
         board.show(book.status(BEGINNING));
-        Self { book, board, start: now, load: None, state: None, written: now, told: BTreeSet::new() }
+        Self { book, board, start: now, load: None, state: None, written: now, webhooks, told: BTreeSet::new() }
     }
 
     /// Takes back what stands at `place` (which may be open already), and writes there from now on. Where that cannot be, the canary goes on: its
@@ -162,6 +166,7 @@ impl SloKeeper {
         self.book.count(totals, at);
         for change in self.book.judge(at) {
             tell(&change);
+            self.webhooks.tell(&change);
             exports.event(EventKind::Alert(Box::new(change)));
         }
         self.board.show(self.book.status(at));
@@ -180,6 +185,7 @@ impl SloKeeper {
         {
             findings.note(format!("the last windows of SLOs could not be kept: {}", chain(&error)));
         }
+        self.webhooks.finish().await;
     }
 
     fn write(&mut self) {

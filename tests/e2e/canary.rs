@@ -184,6 +184,36 @@ fn burn_rates_and_alerts_tell_of_now_and_clear_again() {
 }
 
 #[test]
+fn a_webhook_is_told_when_an_alert_fires_and_clears_and_tried_again_where_it_is_not_taken() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let (server, pager) = (Server::start(Mode::Failing(Arc::clone(&fails))), Server::start(Mode::Later(503, 1)));
+    let plan = steady(
+        "\
+slo:
+  - name: availability
+    good: http_req_failed
+    objective: 99
+    alerts: [{ severity: ticket, burn: 50, long: 4s, short: 2s, webhook: '${WEBHOOK}' }]
+",
+    );
+    let webhook = format!("{}/hook/s3cret?room=7", pager.url());
+    let running = canary(&plan, &server.url()).set("WEBHOOK", &webhook).start();
+    pager.wait_for(2);
+    fails.store(false, Ordering::SeqCst);
+    pager.wait_for(3);
+    let ended = stop(running);
+    let told: Vec<_> = pager.requests().iter().map(|request| (request.target.clone(), request.json())).collect();
+    assert!(told.iter().all(|(target, _)| target == "/hook/s3cret?room=7"), "{told:?}");
+    assert_eq!(told[0].1, told[1].1, "the same notice once more");
+    let texts = |key: &str| told.iter().map(|(_, body)| body[key].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(texts("status"), ["firing", "firing", "resolved"]);
+    assert_eq!((&*texts("slo")[0], &*texts("severity")[0], &*texts("plan")[0]), ("availability", "ticket", "steady"));
+    assert_eq!(told[0].1["long"]["window"], "4s");
+    assert!(told[0].1["short"]["burn_rate"].as_f64().unwrap() >= 50.0, "{told:?}");
+    assert!(!ended.everything().contains("s3cret"), "{ended}");
+}
+
+#[test]
 fn windows_and_alerts_survive_a_restart_of_a_canary_and_a_run_begins_anew() {
     let fails = Arc::new(AtomicBool::new(true));
     let server = Server::start(Mode::Failing(Arc::clone(&fails)));

@@ -1,14 +1,13 @@
 //! No input panics, and each ends within its bounds.
 
 use super::{EVERYTHING, ready::READY};
-use crate::plan::{Variables, advice, later, read};
+use crate::plan::{Variables, advice, read};
 use proptest::prelude::*;
 
 /// Reads and looks at everything that is made of it.
 fn survive(source: &[u8]) {
     let (plan, mut diagnostics) = read("p.yaml", source, &Variables::default());
     if let Some(plan) = plan {
-        later::refuse(&plan, &mut diagnostics);
         advice::advise(&plan, &mut diagnostics);
     } else {
         assert!(diagnostics.has_errors());

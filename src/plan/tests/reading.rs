@@ -1,6 +1,6 @@
 //! What a good plan reads as.
 
-use super::{EVERYTHING, good, problems, variables};
+use super::{EVERYTHING, good, problems};
 use crate::plan::*;
 use std::time::Duration;
 
@@ -156,21 +156,6 @@ fn when_is_an_expression_or_a_plain_truth() {
     assert!(
         problems("workflow: [{ request: GET /, when: token }]").to_string().contains("1:36: `when` is no expression")
     );
-}
-
-#[test]
-fn what_is_not_there_yet_is_refused_in_one_place() {
-    let not_yet = |source: &str| {
-        let (plan, _) = read("p.yaml", source.as_bytes(), &variables(&[]));
-        let mut diagnostics = Diagnostics::new("p.yaml");
-        later::refuse(&plan.unwrap(), &mut diagnostics);
-        diagnostics.sorted().iter().map(|item| item.message.clone()).collect::<Vec<_>>()
-    };
-    let everything = not_yet(EVERYTHING);
-    assert_eq!(everything, Vec::<String>::new());
-    let quiet = "cleanup: { postgres: { url: x, roots: [{ table: t, where: a = 1 }], ledger: off, follow: none },
-  redis: { url: \"\" }, when: end, settle: 0s }\nguard: { environments: [dev] }\nreport: ''";
-    assert_eq!(not_yet(quiet), Vec::<String>::new());
 }
 
 #[test]

@@ -21,7 +21,6 @@ fn ready(name: &str, pairs: &[(&str, &str)]) -> (Plan, Diagnostics) {
     let (_, source) = READY.iter().find(|(known, _)| *known == name).unwrap();
     let (plan, mut diagnostics) = read(name, source.as_bytes(), &variables(pairs));
     let plan = plan.unwrap();
-    later::refuse(&plan, &mut diagnostics);
     advice::advise(&plan, &mut diagnostics);
     assert!(!diagnostics.has_errors(), "{diagnostics}");
     (plan, diagnostics)
