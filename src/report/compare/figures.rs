@@ -255,7 +255,7 @@ fn of_trend(
             // The tail of a tail is noise: what is judged is the middle and p(95).
             let above = match stat {
                 Aggregation::Med => 0.5,
-                stat if stat == Aggregation::Percentile(95.0) => 0.05,
+                Aggregation::Percentile(95.0) => 0.05,
                 _ => 0.0,
             };
             let known = trend.count() as f64 * above >= ABOVE;
