@@ -125,21 +125,6 @@ scenarios: { main: { executor: shared-iterations } }
 }
 
 #[test]
-fn a_section_that_does_not_work_yet_is_refused_not_half_there() {
-    let plan = PlanFile::new(
-        "\
-name: later
-base_url: ${API_URL}
-workflow: [{ name: a, request: GET / }]
-scenarios: { main: { executor: shared-iterations } }
-slo: [{ name: a, good: http_req_failed, objective: 99, alerts: [{ burn: 2, long: 1h, short: 5m, webhook: 'http://127.0.0.1:1/' }] }]
-",
-    );
-    let ended = refused(&plan);
-    assert!(ended.stderr.contains("plan.yaml:5:"), "{ended}");
-}
-
-#[test]
 fn what_is_filled_in_never_becomes_structure() {
     let plan = PlanFile::new(
         "\
